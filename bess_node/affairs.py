@@ -1,0 +1,134 @@
+"""What each aggregator has going at this battery: its live bid or promise, its rate, its lapses. In memory, bounded.
+
+An affair belongs to the device, not to its connection (design §4, One affair at a time).
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from etp.bucket import Bucket
+from etp.effects import Envelope
+from etp.limits import Limits
+from etp.repetition import Answer, BidMemory
+from etp.state import AffairInput, AffairState, LotState, next_affair
+from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, MonotonicS, Wh
+
+FIRST_LAPSE_S: Final = 10.0
+LONGEST_LAPSE_S: Final = 600.0
+HOUR_S: Final = 3600.0
+CONFIRMS_REMEMBERED: Final = 64
+"""Answers to Confirms kept in memory per device, beside those that the journal keeps for ever."""
+
+
+@dataclass(slots=True, eq=False)
+class LiveBid:
+    """The bid that takes part."""
+
+    message_id: MessageId
+    energy: Wh
+    price: MicroPerKwh
+    answer: Answer
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """Energy promised to one winner until it is confirmed or released."""
+
+    lot_id: LotId
+    bidder: DeviceId
+    bid: LiveBid
+    energy: Wh
+    paid: MicroPerKwh
+    state: LotState = LotState.RESERVED
+    accept: Envelope | None = None
+    """Set once the reservation is durable."""
+    deadline_s: MonotonicS | None = None
+    """A Confirm counts before this."""
+    resolving: bool = False
+    """Its end (CONFIRMED or RELEASED) is on its way to the journal."""
+
+
+@dataclass(slots=True, eq=False)
+class Affair:
+    """One aggregator's standing with this battery."""
+
+    device_id: DeviceId
+    bucket: Bucket
+    memory: BidMemory
+    state: AffairState = AffairState.NONE
+    live: LiveBid | None = None
+    reservation: Reservation | None = None
+    connected: bool = False
+    reserve_tries: int = 0
+    tries_lot: LotId = LotId(0)
+    confirms: OrderedDict[int, tuple[bytes, Envelope | None]] = field(default_factory=OrderedDict)
+    declined_s: deque[MonotonicS] = field(default_factory=deque)
+    penalty_s: float = 0.0
+    barred_until_s: float = 0.0
+
+    def move(self, cause: AffairInput) -> None:
+        """Take a step of the table."""
+        self.state = next_affair(self.state, cause)
+
+    def free(self) -> None:
+        """The live bid is no longer in."""
+        self.move(AffairInput.FREED)
+        self.live = None
+
+    def remember_confirm(self, message_id: int, raw: bytes, answer: Envelope | None) -> None:
+        """Keep what a Confirm was answered."""
+        self.confirms[message_id] = (raw, answer)
+        while len(self.confirms) > CONFIRMS_REMEMBERED:
+            self.confirms.popitem(last=False)
+
+    def decline(self, now_s: MonotonicS, *, free_per_hour: int) -> None:
+        """Count a declined Accept; those beyond the free ones are lapses."""
+        while self.declined_s and self.declined_s[0] <= now_s - HOUR_S:
+            self.declined_s.popleft()
+        if len(self.declined_s) < free_per_hour:
+            self.declined_s.append(now_s)
+        else:
+            self.lapse(now_s)
+
+    def lapse(self, now_s: MonotonicS) -> None:
+        """Bar the device for 10 s, twice as long with each lapse, up to 10 minutes."""
+        self.penalty_s = min(max(2 * self.penalty_s, FIRST_LAPSE_S), LONGEST_LAPSE_S)
+        self.barred_until_s = now_s + self.penalty_s
+
+    def traded(self) -> None:
+        """A confirmed trade halves what the next lapse builds on."""
+        self.penalty_s = self.penalty_s / 2 if self.penalty_s > FIRST_LAPSE_S else 0.0
+
+
+class Affairs:
+    """The affairs of all known devices; beyond the bound those with nothing going and no connection are forgotten."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._table: OrderedDict[DeviceId, Affair] = OrderedDict()
+
+    def get(self, device_id: DeviceId, now_s: MonotonicS) -> Affair:
+        """The affair of a device, made where there is none."""
+        affair = self._table.get(device_id)
+        if affair is None:
+            self._make_room()
+            affair = self._table[device_id] = self._new(device_id, now_s)
+        return affair
+
+    def _new(self, device_id: DeviceId, now_s: MonotonicS) -> Affair:
+        limits = self._limits
+        return Affair(
+            device_id,
+            Bucket(rate=limits.bids_per_s, burst=limits.bid_burst, now_s=now_s),
+            BidMemory(keep_s=limits.bid_memory_s, maximum=limits.bid_memory_per_device),
+        )
+
+    def _make_room(self) -> None:
+        if len(self._table) < self._limits.devices:
+            return
+        # Connected devices and those with a promise are at most 1,200 + open lots: one to forget is always found.
+        for device_id, affair in self._table.items():
+            if affair.state is AffairState.NONE and not affair.connected:
+                del self._table[device_id]
+                return

@@ -1,0 +1,1 @@
+"""The seller's shell: settings, sockets, journal."""

@@ -1,0 +1,113 @@
+"""The reserve: below it a lot is not sold. Policies behind one small interface, in integer µ/kWh, never below 1."""
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
+
+from etp.units import MicroPerKwh, divide_half_even
+
+SOC_STEPS: Final = ((0.10, 200), (0.25, 150), (0.75, 100))
+"""(state of charge below which, per cent of the base reserve): scarce energy is dear."""
+SOC_PLENTY_PERCENT: Final = 90
+SMOOTHING: Final = (3, 10)
+"""Weight of the newest trade in the forecast: 3/10."""
+HOURS: Final = 24
+
+
+class Context(NamedTuple):
+    """What a policy may look at."""
+
+    soc: float
+    market_s: float
+    """Market time, unix seconds."""
+
+
+class Pricing(Protocol):
+    """A reserve policy."""
+
+    def reserve(self, context: Context) -> MicroPerKwh:
+        """The reserve now, µ/kWh, ≥ 1."""
+
+    def traded(self, context: Context, price: MicroPerKwh) -> None:
+        """A lot was sold at this price."""
+
+
+def at_least_one(price: int) -> MicroPerKwh:
+    """A reserve is ≥ 1 µ (design §4)."""
+    return MicroPerKwh(max(1, price))
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Always the same: feed-in tariff plus wear, say."""
+
+    base: MicroPerKwh
+
+    def reserve(self, context: Context) -> MicroPerKwh:  # noqa: ARG002 - one interface for all
+        """The base."""
+        return at_least_one(self.base)
+
+    def traded(self, context: Context, price: MicroPerKwh) -> None:
+        """Learns nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class BySoc:
+    """By state of charge: below 10 % × 2, below 25 % × 1.5, below 75 % × 1, else × 0.9."""
+
+    base: MicroPerKwh
+
+    def reserve(self, context: Context) -> MicroPerKwh:
+        """The base times its step, rounded half to even."""
+        percent = next((percent for limit, percent in SOC_STEPS if context.soc < limit), SOC_PLENTY_PERCENT)
+        return at_least_one(divide_half_even(self.base * percent, 100))
+
+    def traded(self, context: Context, price: MicroPerKwh) -> None:
+        """Learns nothing."""
+
+
+class Series(Protocol):
+    """Prices by market time."""
+
+    def at(self, unix_s: float) -> int:
+        """µ/kWh."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByPrices:
+    """A price series, never below the base."""
+
+    base: MicroPerKwh
+    series: Series
+
+    def reserve(self, context: Context) -> MicroPerKwh:
+        """The series' price now."""
+        return at_least_one(max(self.base, self.series.at(context.market_s)))
+
+    def traded(self, context: Context, price: MicroPerKwh) -> None:
+        """Learns nothing."""
+
+
+@dataclass(slots=True)
+class Forecast:
+    """The clearing price expected in this hour of the day, from the node's own trades: exponential smoothing, no more.
+
+    Hours without a trade yet fall back to the base, and no reserve is below it.
+    """
+
+    base: MicroPerKwh
+    by_hour: dict[int, int] = field(default_factory=dict)
+
+    def reserve(self, context: Context) -> MicroPerKwh:
+        """The smoothed price of this hour."""
+        return at_least_one(max(self.base, self.by_hour.get(_hour(context), 0)))
+
+    def traded(self, context: Context, price: MicroPerKwh) -> None:
+        """Move this hour's expectation 3/10 of the way to the new price (Brown 1959)."""
+        hour = _hour(context)
+        weight, whole = SMOOTHING
+        before = self.by_hour.get(hour, int(price))
+        self.by_hour[hour] = before + divide_half_even((price - before) * weight, whole)
+
+
+def _hour(context: Context) -> int:
+    return int(context.market_s // 3600) % HOURS

@@ -1,0 +1,40 @@
+"""Errors of the `etp` package.
+
+EtpError
+├── UnitError            a number that has no exact integer reading
+├── FrameError           bytes that are no frame
+│   └── FrameLengthError   of another length than 84
+└── ProtocolError        the peer broke a rule of the session (kept as a cause, never raised by a core)
+"""
+
+
+class EtpError(Exception):
+    """Root of everything this package raises."""
+
+
+class UnitError(EtpError, ValueError):
+    """A quantity on the wire that is not a whole number of internal units."""
+
+    def __init__(self, *, quantity: str, value: float, expected: str) -> None:
+        self.quantity, self.value, self.expected = quantity, value, expected
+        super().__init__(f"{quantity} is {value!r}; expected {expected}")
+
+
+class FrameError(EtpError, ValueError):
+    """Bytes that cannot be read as a frame."""
+
+
+class FrameLengthError(FrameError):
+    """A frame of another length than the wire format's."""
+
+    def __init__(self, *, length: int, expected: int) -> None:
+        self.length, self.expected = length, expected
+        super().__init__(f"a frame is {expected} bytes long; these are {length}")
+
+
+class ProtocolError(EtpError):
+    """The peer broke a rule of the session."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)

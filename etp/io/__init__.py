@@ -1,0 +1,1 @@
+"""Shells of the protocol cores: TCP sessions and UDP multicast on asyncio."""

@@ -1,0 +1,223 @@
+"""Sessions over TCP: one asyncio protocol around the session core, for both roles; a listener and a dialler."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from etp.clock import Now
+from etp.codes import TerminateCode
+from etp.effects import Envelope
+from etp.errors import EtpError
+from etp.session import Event, Session
+from etp.state import SessionState
+
+WRITE_HIGH_WATER = 64 * 1024
+"""Bytes in one socket's buffer at which sending pauses; what waits then waits in the priority queue."""
+
+
+class AddressError(EtpError):
+    """An address that cannot be listened on."""
+
+    def __init__(self, address: str, cause: OSError) -> None:
+        self.address, self.cause = address, cause
+        known = {errno.EADDRINUSE: "is in use; choose another port, or port 0 for a free one"}
+        super().__init__(f"{address} {known.get(cause.errno or 0, f'cannot be listened on: {cause.strerror}')}")
+
+
+class Owner(Protocol):
+    """Who holds connections: told of each event, and of the end."""
+
+    def connected(self, connection: "Connection", now: Now) -> Session | None:
+        """The session for a new connection; None: it was refused and is closed."""
+
+    def happened(self, connection: "Connection", event: Event, now: Now) -> None:
+        """An event of the connection's session."""
+
+    def turned(self, now: Now) -> None:
+        """A turn of events is over: what they asked for may be carried out."""
+
+    def disconnected(self, connection: "Connection", now: Now) -> None:
+        """The socket is gone."""
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection. Frames of one session are handled at most `frames_per_turn` at a time."""
+
+    def __init__(self, owner: Owner, clock: Callable[[], Now]) -> None:
+        self._owner = owner
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._writable = True
+        self._flush_due = False
+        self._turn_due = False
+        self.session: Session | None = None
+        self.transport: asyncio.Transport | None = None
+        self.address = ""
+
+    # -- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the socket up and ask the owner for a session."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0] if peer else ""
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        now = self._clock()
+        self.session = self._owner.connected(self, now)
+        if self.session is None:
+            transport.close()
+            return
+        self._after_turn(now)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand bytes to the session."""
+        if self.session is not None:
+            self.session.receive_data(data, self._clock())
+            self._turn()
+
+    def eof_received(self) -> bool:
+        """The peer will send no more: what it sent whole is still handled."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.session is None:
+            return
+        now = self._clock()
+        self.session.receive_eof(now)
+        self._owner.disconnected(self, now)
+        self._owner.turned(now)
+
+    def pause_writing(self) -> None:
+        """The socket is full: frames wait in the queue, by priority."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._writable = True
+        self.flush()
+
+    # -- the owner's side
+
+    def send(self, envelope: Envelope, now: Now) -> None:
+        """Queue a frame; it leaves at the end of this turn of the loop."""
+        if self.session is None:
+            return
+        self.session.send(envelope, now)
+        if self.session.state is SessionState.CLOSED:
+            self._abort()
+        elif not self._flush_due and self._writable:
+            self._flush_due = True
+            self._loop.call_soon(self.flush)
+
+    def farewell(self, code: TerminateCode, reason: str, now: Now) -> None:
+        """Say Terminate and close."""
+        if self.session is not None and self.session.state in (SessionState.AWAITING, SessionState.OPEN):
+            self.session.farewell(code, reason, now)
+            self._after_turn(now)
+
+    def finish(self, reason: str, now: Now) -> None:
+        """Close once what is queued is out."""
+        if self.session is not None and self.session.state in (SessionState.AWAITING, SessionState.OPEN):
+            self.session.finish(reason, now)
+            self._after_turn(now)
+
+    def flush(self) -> None:
+        """Write what is queued, as far as the socket takes it."""
+        self._flush_due = False
+        if self.session is None or self.transport is None or not self._writable or self.transport.is_closing():
+            return
+        data = self.session.data_to_send(self._clock())
+        if data:
+            self.transport.write(data)
+        if self.session.state is SessionState.CLOSING and not self.session.queue:
+            self.transport.close()
+
+    # -- turns and time
+
+    def _turn(self) -> None:
+        self._turn_due = False
+        assert self.session is not None
+        if self.session.state is SessionState.CLOSED:
+            return
+        now = self._clock()
+        for event in self.session.events(now):
+            self._owner.happened(self, event, now)
+        self._owner.turned(now)
+        self._after_turn(now)
+
+    def _after_turn(self, now: Now) -> None:
+        assert self.session is not None
+        assert self.transport is not None
+        if self.session.state is SessionState.CLOSED:
+            self._abort()
+            return
+        self.flush()
+        if self.session.has_frame() and not self._turn_due:
+            self._turn_due = True
+            self._set_reading(on=False)
+            self._loop.call_soon(self._turn)
+        elif not self.session.has_frame():
+            self._set_reading(on=True)
+        self._arm(now)
+
+    def _set_reading(self, *, on: bool) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        with contextlib.suppress(RuntimeError):  # asyncio's own loop objects to what is already so
+            (self.transport.resume_reading if on else self.transport.pause_reading)()
+
+    def _arm(self, now: Now) -> None:
+        deadline = self.session.next_deadline() if self.session else None
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return  # an earlier timer looks again when it fires
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(max(0.0, deadline - now.monotonic_s), self._advance)
+
+    def _advance(self) -> None:
+        self._timer, self._timer_at = None, float("inf")
+        assert self.session is not None
+        now = self._clock()
+        self.session.advance(now)
+        if self.session.state is SessionState.CLOSED:
+            self._abort()
+            return
+        self._arm(now)
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+async def listen(
+    sock: socket.socket, owner: Owner, clock: Callable[[], Now], *, backlog: int = 1024
+) -> asyncio.Server:
+    """Serve sessions on a bound TCP socket. Raises AddressError where it cannot be listened on."""
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(lambda: Connection(owner, clock), sock=sock, backlog=backlog)
+    except OSError as error:
+        raise AddressError("{}:{}".format(*sock.getsockname()[:2]), error) from error
+
+
+async def dial(host: str, port: int, owner: Owner, clock: Callable[[], Now], *, timeout_s: float) -> Connection:
+    """Connect to a battery. Raises OSError or TimeoutError where that fails."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(timeout_s):
+        _, connection = await loop.create_connection(lambda: Connection(owner, clock), host, port)
+    return connection
+
+

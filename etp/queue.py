@@ -1,0 +1,79 @@
+"""The send queue of one session: by priority, bounded, stamped when a frame leaves.
+
+Frames that promise nothing get their id when they leave; a droppable one past its deadline is dropped and counted
+(design §3). Envelopes that are already stamped (promises, stored answers) leave byte for byte as they are.
+"""
+
+import heapq
+from collections.abc import Iterator
+from typing import Final
+
+from etp.clock import Now
+from etp.effects import Envelope
+from etp.frame import encode
+from etp.ids import Ids
+from etp.messages import stamped
+from etp.timing import TIMING
+from etp.units import MonotonicS
+
+
+LAST: Final = 255
+"""Behind every priority of the table: a farewell never overtakes the answers before it."""
+
+
+class QueueFull(Exception):
+    """A frame that may not be dropped found no room: the peer does not read."""
+
+
+class SendQueue:
+    """Envelopes in order of priority, then of arrival."""
+
+    def __init__(self, ids: Ids, maximum: int) -> None:
+        self._ids = ids
+        self._maximum = maximum
+        self._heap: list[tuple[int, int, MonotonicS, Envelope]] = []
+        self._arrival = 0
+        self.dropped = 0
+        """Droppable frames that were late or found no room."""
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def push(self, envelope: Envelope, now: Now, *, last: bool = False) -> None:
+        """Queue a frame; `last` puts a farewell behind all that waits. Raises QueueFull where nothing may be dropped."""
+        timing = TIMING[envelope.frame.message_type]  # type: ignore[index]  # IntEnum keys hash as their ints
+        if len(self._heap) >= self._maximum and not self._make_room():
+            if timing.droppable:
+                self.dropped += 1
+                return
+            raise QueueFull
+        self._arrival += 1
+        heapq.heappush(self._heap, (LAST if last else timing.priority, self._arrival, now.monotonic_s, envelope))
+
+    def _make_room(self) -> bool:
+        droppable = [entry for entry in self._heap if TIMING[entry[3].frame.message_type].droppable]  # type: ignore[index]
+        if not droppable:
+            return False
+        self._heap.remove(max(droppable))
+        heapq.heapify(self._heap)
+        self.dropped += 1
+        return True
+
+    def pop_all(self, now: Now) -> Iterator[bytes]:
+        """The frames to send now, in order, each stamped on its way out."""
+        while self._heap:
+            _, _, queued_s, envelope = heapq.heappop(self._heap)
+            if envelope.raw is None:
+                timing = TIMING[envelope.frame.message_type]  # type: ignore[index]
+                if timing.droppable and (now.monotonic_s - queued_s) * 1000 > timing.max_delay_ms:
+                    self.dropped += 1
+                    continue
+                envelope.raw = stamp(envelope, self._ids, now)
+            yield envelope.raw
+
+
+def stamp(envelope: Envelope, ids: Ids, now: Now) -> bytes:
+    """Give an envelope its id and its bytes, once."""
+    envelope.frame = stamped(envelope.frame, ids.next(now.wall_us))
+    envelope.raw = encode(envelope.frame)
+    return envelope.raw

@@ -1,0 +1,168 @@
+"""The shell around a core: carries effects out. Rows are made durable first, then the core says what to send.
+
+Both daemons use it; the cores never see a socket, a file or a clock.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import structlog
+
+from etp.clock import Now
+from etp.codes import MessageType
+from etp.effects import Broadcast, Commit, Count, Disconnect, Effect, Envelope, Log, Lookup, RecordBid, Row, Send, Write
+from etp.ids import Ids
+from etp.io.tcp import Connection
+from etp.roster import Roster
+from etp.units import MonotonicS
+from runtime.histogram import Metrics
+from runtime.io.journal import Journal, JournalError, JournalFull
+
+
+class Core(Protocol):
+    """What desk and buyer have in common."""
+
+    def committed(self, commit: Commit, now: Now) -> list[Effect]:
+        """The rows of a Commit are durable."""
+
+    def commit_failed(self, commit: Commit, now: Now) -> list[Effect]:
+        """The rows of a Commit are not in the journal and will not be."""
+
+    def found(self, lookup: Lookup, row: Row | None, now: Now) -> list[Effect]:
+        """What a Lookup found."""
+
+    def next_deadline(self) -> MonotonicS | None:
+        """When `advance` has something to do."""
+
+    def advance(self, now: Now) -> list[Effect]:
+        """Do what is due."""
+
+
+class Shell:
+    """Carries out the effects of one core."""
+
+    def __init__(
+        self,
+        core: Core,
+        *,
+        journal: Journal,
+        roster: Roster[Connection],
+        ids: Ids,
+        metrics: Metrics,
+        clock: Callable[[], Now],
+    ) -> None:
+        self.core, self.journal, self.roster, self.metrics = core, journal, roster, metrics
+        self._ids, self._clock = ids, clock
+        self._log = structlog.get_logger()
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._open_commits = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._table: dict[type, Callable[[Any, Now], None]] = {
+            Send: self._send,
+            Broadcast: self._broadcast,
+            Commit: self._commit,
+            Write: self._write,
+            RecordBid: self._record,
+            Lookup: self._lookup,
+            Disconnect: self._disconnect,
+            Count: self._count,
+            Log: self._say,
+        }
+
+    def apply(self, effects: Iterable[Effect], now: Now) -> None:
+        """Carry out effects in order."""
+        for effect in effects:
+            self._table[type(effect)](effect, now)
+
+    def turned(self, now: Now) -> None:
+        """After a turn: keep the ids' mark ahead and wake up for the core's next deadline."""
+        mark = self._ids.mark_due()
+        if mark is not None:
+            self.journal.write((), mark=mark)
+        self._arm(now)
+
+    async def quiet(self) -> None:
+        """Wait until no commit is on its way."""
+        await self._quiet.wait()
+
+    def stop(self) -> None:
+        """No more timers."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self, now: Now) -> None:
+        deadline = self.core.next_deadline()
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(max(0.0, deadline - now.monotonic_s), self._advance)
+
+    def _advance(self) -> None:
+        self._timer, self._timer_at = None, float("inf")
+        now = self._clock()
+        self.apply(self.core.advance(now), now)
+        self.turned(now)
+
+    def _send(self, effect: Send, now: Now) -> None:
+        connection = self.roster.get(effect.device_id)
+        if connection is not None:
+            connection.send(effect.envelope, now)
+            self.metrics.count("sent", MessageType(effect.envelope.frame.message_type).name)
+
+    def _broadcast(self, effect: Broadcast, now: Now) -> None:
+        for connection in self.roster.bound():
+            connection.send(Envelope(effect.frame), now)
+        self.metrics.count("sent", MessageType(effect.frame.message_type).name, len(self.roster.bound()))
+
+    def _commit(self, effect: Commit, _: Now) -> None:
+        self._open_commits += 1
+        self._quiet.clear()
+        try:
+            future = self.journal.commit(effect.rows, mark=self._ids.mark_due())
+        except JournalFull:
+            self._loop.call_soon(self._settled, effect, False)
+            return
+        future.add_done_callback(lambda done: self._committed(effect, done))
+
+    def _committed(self, effect: Commit, done: "asyncio.Future[Any]") -> None:
+        error = done.exception()
+        if error is not None and not isinstance(error, JournalError):
+            raise error
+        if error is not None:
+            self._log.error("journal_failed", purpose=effect.purpose, error=str(error))
+        self._settled(effect, error is None)
+
+    def _settled(self, effect: Commit, durable: bool) -> None:  # noqa: FBT001 - a call_soon callback takes positions
+        now = self._clock()
+        outcome = self.core.committed if durable else self.core.commit_failed
+        self.apply(outcome(effect, now), now)
+        self.turned(now)
+        self._open_commits -= 1
+        if self._open_commits == 0:
+            self._quiet.set()
+
+    def _write(self, effect: Write, _: Now) -> None:
+        self.journal.write(effect.rows)
+
+    def _record(self, effect: RecordBid, _: Now) -> None:
+        self.journal.bid(effect.row)
+
+    def _lookup(self, effect: Lookup, now: Now) -> None:
+        self.apply(self.core.found(effect, self.journal.find(effect.kind, effect.subject), now), now)
+
+    def _disconnect(self, effect: Disconnect, now: Now) -> None:
+        connection = self.roster.get(effect.device_id)
+        if connection is not None:
+            connection.finish("the peer said goodbye", now)
+
+    def _count(self, effect: Count, _: Now) -> None:
+        self.metrics.count(effect.name, effect.label, effect.amount)
+
+    def _say(self, effect: Log, _: Now) -> None:
+        getattr(self._log, effect.level)(effect.event, **effect.fields)
