@@ -45,7 +45,9 @@ class BatterySpec:
 class Battery:
     """The state of one battery."""
 
-    def __init__(self, spec: BatterySpec, stored_wh: float, *, cycles: float = 0.0, temperature_c: float = 25.0) -> None:
+    def __init__(
+        self, spec: BatterySpec, stored_wh: float, *, cycles: float = 0.0, temperature_c: float = 25.0
+    ) -> None:
         self.spec = spec
         self.cycles = cycles
         self.temperature_c = temperature_c

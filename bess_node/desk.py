@@ -16,7 +16,21 @@ from bess_node.store import Store
 from etp import messages
 from etp.clock import Now
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
-from etp.effects import BidRow, Broadcast, Commit, Count, Disconnect, Effect, Envelope, Log, Lookup, RecordBid, Row, Send, Write
+from etp.effects import (
+    BidRow,
+    Broadcast,
+    Commit,
+    Count,
+    Disconnect,
+    Effect,
+    Envelope,
+    Log,
+    Lookup,
+    RecordBid,
+    Row,
+    Send,
+    Write,
+)
 from etp.frame import Frame
 from etp.ids import Ids
 from etp.limits import Limits
@@ -68,7 +82,15 @@ class Desk:
     """See the module. `started` is when this process began: Bids stamped before it are late."""
 
     def __init__(
-        self, device_id: DeviceId, *, rules: LotRules, store: Store, ids: Ids, limits: Limits, timing: Timing, started: Now
+        self,
+        device_id: DeviceId,
+        *,
+        rules: LotRules,
+        store: Store,
+        ids: Ids,
+        limits: Limits,
+        timing: Timing,
+        started: Now,
     ) -> None:
         self.device_id = device_id
         self.store = store
@@ -392,7 +414,11 @@ class Desk:
     def _reserved(self, r: Reservation, commit: Commit, now: Now) -> list[Effect]:
         if r.resolving:
             return []
-        if now.monotonic_s - commit.asked_s > self._timing.accept_commit_limit_ms / 1000 or self.failure or self.stopping:
+        if (
+            now.monotonic_s - commit.asked_s > self._timing.accept_commit_limit_ms / 1000
+            or self.failure
+            or self.stopping
+        ):
             return self._release(r, "accept not sent", now)
         offer = messages.Offer(self.store.held_wh, self.offer().for_sale)
         frame = messages.accept(self.device_id, energy=r.energy, paid=r.paid, bid_price=r.bid.price, offer=offer)
@@ -475,7 +501,9 @@ class Desk:
             answer = r.bid.answer.envelope = self._rejection(RejectCode.UNAVAILABLE, price=r.bid.price)
         else:
             answer = self._terminate_envelope(
-                TerminateCode.CANNOT_DELIVER if self.failure or commit.rows[0].body["reason"] == "journal failed" else TerminateCode.TIMEOUT
+                TerminateCode.CANNOT_DELIVER
+                if self.failure or commit.rows[0].body["reason"] == "journal failed"
+                else TerminateCode.TIMEOUT
             )
         return [Send(r.bidder, answer), *self._refresh(now)]
 
@@ -505,7 +533,10 @@ class Desk:
         confirm, answer = bytes.fromhex(str(row.body["confirm"])), bytes.fromhex(str(row.body["answer"]))
         if confirm == lookup.raw:
             affair.remember_confirm(lookup.frame.message_id, lookup.raw, Envelope(Frame(MessageType.TERMINATE), answer))
-            return [Count("repeated", "CONFIRM"), Send(affair.device_id, Envelope(Frame(MessageType.TERMINATE), answer))]
+            return [
+                Count("repeated", "CONFIRM"),
+                Send(affair.device_id, Envelope(Frame(MessageType.TERMINATE), answer)),
+            ]
         if carries_time(lookup.frame.message_id):
             return self._reused_confirm(affair, [confirm, lookup.raw], now)
         return [Lookup("promise", str(affair.device_id), affair.device_id, lookup.frame, lookup.raw)]
@@ -548,7 +579,10 @@ class Desk:
         if self.failure is not None:
             return []
         self.failure = code
-        effects: list[Effect] = [Broadcast(messages.device_failure(self.device_id, code)), Count("device_failures", code.name)]
+        effects: list[Effect] = [
+            Broadcast(messages.device_failure(self.device_id, code)),
+            Count("device_failures", code.name),
+        ]
         effects += self._stop_selling("device failure", now)
         return effects + self._short(self.store.fail(now), now)
 
@@ -564,7 +598,12 @@ class Desk:
 
     def release_all(self, now: Now) -> list[Effect]:
         """Give up every promise that is still open: the grace period is over."""
-        return [e for r in list(self.reservations.values()) if not r.resolving for e in self._release(r, "shutting down", now)]
+        return [
+            e
+            for r in list(self.reservations.values())
+            if not r.resolving
+            for e in self._release(r, "shutting down", now)
+        ]
 
     def _stop_selling(self, reason: str, now: Now) -> list[Effect]:
         effects = self._void(now)
@@ -659,7 +698,9 @@ class Desk:
         for row in pending:
             if row.kind == "promise":
                 body = dict(row.body) | {"reason": "restart"}
-                rows.append(Row("promise", row.lot_id, LotState.RELEASED.value, now.wall_us, body, row.subject, pending=False))
+                rows.append(
+                    Row("promise", row.lot_id, LotState.RELEASED.value, now.wall_us, body, row.subject, pending=False)
+                )
             elif row.kind == "energy":
                 self.store.restore(row, now)
         released: list[Effect] = [Commit(tuple(rows), "restart", (), now.monotonic_s)] if rows else []

@@ -46,7 +46,15 @@ def confirm_subject(bidder: DeviceId, message_id: int) -> str:
 
 
 def lot_closed(
-    lot_id: LotId, state: LotState, time_us: WallUs, *, mechanism: str, bids: int, digest: bytes, setter: Bid | None, capped: bool
+    lot_id: LotId,
+    state: LotState,
+    time_us: WallUs,
+    *,
+    mechanism: str,
+    bids: int,
+    digest: bytes,
+    setter: Bid | None,
+    capped: bool,
 ) -> Row:
     """How a lot ended: the digest of its bids in order of arrival and the bid that set the price."""
     body: dict[str, Scalar] = {

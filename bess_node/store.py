@@ -45,7 +45,14 @@ class Store:
     """See the module."""
 
     def __init__(
-        self, battery: Battery, *, pricing: Pricing, clock: MarketClock, for_sale_percent: float, horizon_h: float, solar: Solar | None = None
+        self,
+        battery: Battery,
+        *,
+        pricing: Pricing,
+        clock: MarketClock,
+        for_sale_percent: float,
+        horizon_h: float,
+        solar: Solar | None = None,
     ) -> None:
         self.battery = battery
         self.pricing = pricing

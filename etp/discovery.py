@@ -44,53 +44,54 @@ class DiscoveryLimits:
     reply_delay_ms: float = 50.0
     """A BESS answers after a random time up to this, ms, so that the answers of many do not arrive at once."""
     window_s: float = 1.0
-    """Replies and probes are counted over any interval of this length, s."""
-    replies_per_target: int = 1
-    """Replies to one address and port in a window; other numbers than 1 are not supported."""
+    """In any interval of this length one reply (or probe) goes to one address and port, s; the bounds below count
+    over it."""
     replies_per_address: int = 50
-    """Replies to one address in a window: a forged source draws 50 × 84 B = 4.2 kB/s from each BESS, no more than was sent."""
+    """Replies to one address in a window: a forged source draws 50 × 84 B = 4.2 kB/s from each BESS, no more than
+    was sent."""
     pending_replies: int = 1200
-    """Replies waiting for their delay: every aggregator that could have a session (`Limits.sessions`) asks in one 50 ms."""
+    """Replies waiting for their delay: every aggregator that could have a session (`Limits.sessions`) asks within
+    50 ms."""
     replies: int = 4800
-    """Replies (or probes) to all in a window: with forged sources 4,800 × 84 B = 403 kB/s leave the node, and no more
-    than that many sends are remembered, about 1 MB."""
+    """Replies (or probes) to all in a window: with forged sources 4,800 × 84 B = 403 kB/s leave the node, and no
+    more than that many sends are remembered, about 1 MB."""
     probes_per_address: int = 50
-    """Queries that an aggregator sends to one address for its Registers, in a window: forged Registers make no flood."""
+    """Queries that an aggregator sends to one address for its Registers, in a window: forged ones make no flood."""
     peers: int = 4096
-    """Batteries an aggregator knows. About 1 kB each, so forged Responses hold 4 MB at most; a known one is never pushed out."""
+    """Batteries an aggregator knows. About 2 kB each, so forged Responses hold 8 MB at most; a full table refuses
+    new ones, so that no flood pushes a known one out."""
     peers_per_address: int = 64
-    """Batteries at one address: a host needs 64 addresses to fill the table, and a site with more batteries uses `--peer`."""
+    """Batteries at one address: one host cannot fill the table (it takes 64), a site with more uses `--peer`."""
     frames_per_s: float = 50.0
     """Datagrams read from one address, sustained: 64 batteries say 64 / 10 s + 64 / 60 s, about 8 a second."""
     frame_burst: float = 256.0
     """Datagrams read from one address at once: 64 batteries start, register and answer two Queries: 4 × 64."""
     loopback_factor: int = 64
-    """How many hosts' worth 127.0.0.0/8 may be in `probes_per_address`, `peers_per_address` and `frames_…`: demos and benches run
-    hundreds of nodes there, and who sends from there is on this machine already. Replies make no such difference."""
+    """How many hosts' worth 127.0.0.0/8 may be in `probes_per_address`, `peers_per_address`, `frames_per_s` and
+    `frame_burst`: demos and benches run hundreds of nodes there, and who sends from there is on this machine already.
+    Replies know no such difference."""
     sources: int = 4096
     """Addresses whose rate is measured, the least recent forgotten first: it then begins with a full bucket, so forged
     addresses (4,096 × 0.3 kB = 1.2 MB) can loosen this limit and never tighten it for another address."""
     recent_frames: int = 4096
-    """Frames remembered to know a duplicate, the oldest forgotten first: 4,096 × 0.3 kB = 1.2 MB. A duplicate that is not
-    known any more does what the first one did: nothing new."""
+    """Frames remembered to know a duplicate, the oldest forgotten first: 4,096 × 0.3 kB = 1.2 MB. A duplicate that is
+    not known any more does what the first one did: nothing new."""
     recent_s: float = 6.0
     """How long a frame is remembered, s: past Register's 5 s and the skew allowance a repeated one is late anyway."""
     peer_expiry_s: float = MISSED_REGISTERS * REGISTER_PERIOD_S + 15.0
     """Silence after which a peer is lost, s: three Registers missed, and the slack of one that is on its way."""
     contests: int = 64
-    """Known batteries of which another address may be in doubt at once; further claims wait for their next Response."""
+    """Known batteries whose address another one claims at once; further claims wait for their next Response."""
     contest_probe_s: float = 1.1
     """When the known address is asked whether it still answers, s: past its own limit of one reply a second to us."""
     contest_s: float = 2.5
-    """A battery moves to another address only after its known one was silent so long after the claim, s: a forged
-    Response cannot lead away from a battery that lives. Probe after 1.1 s, delay and travel leave a second to spare."""
+    """A battery moves only after its known address was silent so long after the claim, s: a forged Response cannot
+    lead away from a battery that lives. Probe after 1.1 s, delay and travel leave a second to spare."""
     period_jitter: float = 0.05
-    """Periods are shortened by up to this share, so that nodes started together do not stay in step (and more than
-    `replies_per_address` aggregators of one host all get their answers in turn)."""
+    """Periods are shortened by up to this share, so that nodes started together do not stay in step, and more than
+    `replies_per_address` aggregators of one host all get their answers in turn."""
 
     def __post_init__(self) -> None:
-        if self.replies_per_target != 1:
-            raise ValueError(f"replies_per_target is {self.replies_per_target}; only 1 is supported")
         if self.peer_expiry_s <= MISSED_REGISTERS * REGISTER_PERIOD_S:
             raise ValueError(f"peer_expiry_s is {self.peer_expiry_s}; more than {MISSED_REGISTERS * REGISTER_PERIOD_S}")
         if not self.window_s < self.contest_probe_s < self.contest_s:
@@ -182,10 +183,18 @@ def is_loopback(host: str) -> bool:
     return host.startswith("127.")
 
 
+def _take_one(counts: Counter[str], host: str) -> None:
+    counts[host] -= 1
+    if not counts[host]:
+        del counts[host]  # a Counter keeps its zeros, and forged addresses would fill it with them
+
+
 class Pace:
     """At most one datagram to one target and `per_address` to one address in any window, planned ones included."""
 
-    def __init__(self, *, per_address: int, total: int, planned: int, window_s: float, loopback_factor: int = 1) -> None:
+    def __init__(
+        self, *, per_address: int, total: int, planned: int, window_s: float, loopback_factor: int = 1
+    ) -> None:
         self._per_address, self._total, self._most_planned = per_address, total, planned
         self._window_s, self._loopback_factor = window_s, loopback_factor
         self._sent: deque[tuple[float, Address]] = deque()
@@ -223,10 +232,7 @@ class Pace:
             at_s, target = self._sent.popleft()
             if self._last_s.get(target) == at_s:
                 del self._last_s[target]
-            self._at_address[target[0]] -= 1
-        # Counter reads make no entries, but counts that fell to zero stay until here.
-        if not self._sent and not self._planned:
-            self._at_address.clear()
+            _take_one(self._at_address, target[0])
 
 
 class _Discovery:
@@ -276,18 +282,23 @@ class _Discovery:
 
     def _read(self, data: bytes, source: Address) -> Frame | None:
         """The frame in a datagram, if it is one that this role acts on."""
-        if len(data) != FRAME_SIZE:
-            return self._ignore(Counted.LENGTH)
-        if source[1] == 0:
-            return self._ignore(Counted.SOURCE)
-        frame = decode(data)
-        if invalid(frame) is not None:
-            return self._ignore(Counted.INVALID)
-        if frame.device_id == self.device_id:
-            return self._ignore(Counted.OWN)
-        if frame.message_type not in self.WANTED:
-            return self._ignore(Counted.UNWANTED)
+        frame = decode(data) if len(data) == FRAME_SIZE else None
+        fault = self._fault(frame, source)
+        if fault is not None:
+            self.counts[fault] += 1
+            return None
         return frame
+
+    def _fault(self, frame: Frame | None, source: Address) -> Counted | None:
+        if frame is None:
+            return Counted.LENGTH
+        if source[1] == 0:
+            return Counted.SOURCE
+        if invalid(frame) is not None:
+            return Counted.INVALID
+        if frame.device_id == self.device_id:
+            return Counted.OWN
+        return None if frame.message_type in self.WANTED else Counted.UNWANTED
 
     def _is_timely(self, frame: Frame, now: Now) -> bool:
         kind, stamp, wall_us = frame.message_type, frame.message_id, now.wall_us
@@ -298,9 +309,6 @@ class _Discovery:
             self.counts[Counted.FUTURE] += 1
             return False
         return True
-
-    def _ignore(self, why: Counted) -> None:
-        self.counts[why] += 1
 
 
 class BessDiscovery(_Discovery):
@@ -421,7 +429,7 @@ class AggregatorDiscovery(_Discovery):
         return MappingProxyType(self._peers)
 
     def forget(self, device_id: DeviceId) -> None:
-        """The caller cannot reach a peer: drop it without an event, so that its next Response finds it anew, wherever it is."""
+        """The caller cannot reach a peer: drop it without an event; its next Response finds it anew, wherever it is."""
         if device_id in self._peers:
             self._remove(device_id)
 
@@ -430,13 +438,15 @@ class AggregatorDiscovery(_Discovery):
     def receive_datagram(self, data: bytes, source: Address, now: Now) -> None:
         """Take one datagram: Register and Response tell of batteries; all else is ignored and counted."""
         if not self._within_rate(source[0], now):
-            return self._ignore(Counted.RATE)
+            self.counts[Counted.RATE] += 1
+            return
         frame = self._read(data, source)
         if frame is None or self._is_duplicate(data, now):
-            return None
+            return
         if frame.message_type == MessageType.REGISTER:
-            return self._on_register(frame, source, now)
-        return self._on_response(frame, source, now)
+            self._on_register(frame, source, now)
+        else:
+            self._on_response(frame, source, now)
 
     def _within_rate(self, host: str, now: Now) -> bool:
         bucket = self._buckets.pop(host, None) or self._new_bucket(host, now)
@@ -456,7 +466,7 @@ class AggregatorDiscovery(_Discovery):
     def _is_duplicate(self, data: bytes, now: Now) -> bool:
         """Whether these bytes came already, from wherever: a replay from another address is no news either."""
         recent, now_s = self._recent, now.monotonic_s
-        while recent and (len(recent) > self._limits.recent_frames or next(iter(recent.values())) <= now_s):
+        while recent and next(iter(recent.values())) <= now_s:
             recent.popitem(last=False)
         if data in recent:
             self.counts[Counted.DUPLICATE] += 1
@@ -476,28 +486,31 @@ class AggregatorDiscovery(_Discovery):
             self._probe(source, now)
 
     def _on_response(self, frame: Frame, source: Address, now: Now) -> None:
-        device_id = DeviceId(frame.device_id)
-        peer = self._peers.get(device_id)
-        offset = peer.offset if peer is not None and peer.address == source else self._new_offset()
-        sample = offset.answered(frame, now)
-        if sample is not None:
-            # Before its age is judged: a battery whose clock is off is always late, and somebody should be told why.
-            self._events.append(ClockSample(device_id, sample.offset_ms, sample.rtt_ms))
-        if not self._is_timely(frame, now):
-            return
+        peer = self._peers.get(DeviceId(frame.device_id))
         if peer is None:
-            self._find(frame, Peer(device_id, source, now.monotonic_s, offset))
-        elif peer.address == source:
-            self._heard(peer, now)
-            self._events.append(ResponseSeen(device_id, frame))
+            self._on_stranger(frame, source, now)
+        elif peer.address != source:
+            if self._is_timely(frame, now):
+                self._contest(peer, source, now)
         else:
-            self._contest(peer, source, now)
+            self._sample(peer, frame, now)
+            if self._is_timely(frame, now):
+                self._heard(peer, now)
+                self._events.append(ResponseSeen(peer.device_id, frame))
 
-    def _new_offset(self) -> OffsetEstimator:
-        offset = OffsetEstimator()
+    def _on_stranger(self, frame: Frame, source: Address, now: Now) -> None:
+        peer = Peer(DeviceId(frame.device_id), source, now.monotonic_s)
         if self._asked is not None:
-            offset.asked(self._asked[0], message_id=self._asked[1])
-        return offset
+            peer.offset.asked(self._asked[0], message_id=self._asked[1])
+        self._sample(peer, frame, now)
+        if self._is_timely(frame, now):
+            self._find(frame, peer)
+
+    def _sample(self, peer: Peer, frame: Frame, now: Now) -> None:
+        # Before its age is judged: a battery whose clock is off is always late, and somebody should be told why.
+        sample = peer.offset.answered(frame, now)
+        if sample is not None:
+            self._events.append(ClockSample(peer.device_id, sample.offset_ms, sample.rtt_ms))
 
     # -- the table
 
@@ -505,13 +518,13 @@ class AggregatorDiscovery(_Discovery):
         self._expire(peer.last_seen_s)
         host, port = peer.address
         if len(self._peers) >= self._limits.peers:
-            return self._ignore(Counted.PEERS_FULL)
-        if not self._has_place(host):
-            return self._ignore(Counted.ADDRESS_FULL)
-        self._peers[peer.device_id] = peer
-        self._at_address[host] += 1
-        self._events += (PeerFound(peer.device_id, host, port), ResponseSeen(peer.device_id, frame))
-        return None
+            self.counts[Counted.PEERS_FULL] += 1
+        elif not self._has_place(host):
+            self.counts[Counted.ADDRESS_FULL] += 1
+        else:
+            self._peers[peer.device_id] = peer
+            self._at_address[host] += 1
+            self._events += (PeerFound(peer.device_id, host, port), ResponseSeen(peer.device_id, frame))
 
     def _has_place(self, host: str) -> bool:
         return self._at_address[host] < self._limits.peers_per_address * self._factor(host)
@@ -524,12 +537,7 @@ class AggregatorDiscovery(_Discovery):
     def _remove(self, device_id: DeviceId) -> None:
         peer = self._peers.pop(device_id)
         self._contests.pop(device_id, None)
-        self._leave(peer.address[0])
-
-    def _leave(self, host: str) -> None:
-        self._at_address[host] -= 1
-        if not self._at_address[host]:
-            del self._at_address[host]
+        _take_one(self._at_address, peer.address[0])
 
     def _expire(self, now_s: MonotonicS) -> None:
         while (expiry_s := self._first_expiry()) is not None and expiry_s <= now_s:
@@ -556,29 +564,31 @@ class AggregatorDiscovery(_Discovery):
         elif contest.probe_s <= now.monotonic_s and not contest.probed:
             contest.probed = True
             # A loop that stood still must not take its own silence for the peer's.
-            contest.until_s = max(contest.until_s, now.monotonic_s + self._limits.contest_s - self._limits.contest_probe_s)
+            contest.until_s = max(
+                contest.until_s, now.monotonic_s + self._limits.contest_s - self._limits.contest_probe_s
+            )
             self._probe(self._peers[device_id].address, now)
 
     def _move(self, peer: Peer, to: Address, now: Now) -> None:
         self._contests.pop(peer.device_id)
         if to[0] != peer.address[0] and not self._has_place(to[0]):
-            return self._ignore(Counted.ADDRESS_FULL)
-        self._leave(peer.address[0])
+            self.counts[Counted.ADDRESS_FULL] += 1
+            return
+        _take_one(self._at_address, peer.address[0])
         self._at_address[to[0]] += 1
         peer.address, peer.offset = to, OffsetEstimator()
         self._heard(peer, now)
         self._events.append(PeerMoved(peer.device_id, *to))
-        return None
 
     # -- out
 
     def _probe(self, target: Address, now: Now) -> None:
         if self._pace.plan(target, now.monotonic_s, now.monotonic_s) is None:
-            return self._ignore(Counted.PACED)
+            self.counts[Counted.PACED] += 1
+            return
         self._pace.sent(target, now.monotonic_s)
         self._outgoing.append((messages.query(self.device_id), target))
         self.counts[Counted.PROBED] += 1
-        return None
 
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` and `datagrams_to_send` have something to do; at once while a probe waits."""
@@ -601,7 +611,7 @@ class AggregatorDiscovery(_Discovery):
     def _stamp(self, frame: Frame, to: Address, now: Now) -> bytes:
         raw = super()._stamp(frame, to, now)
         if to == self.group and frame.message_type == MessageType.QUERY:
-            # Only Queries to all are timed: an answer to a probe that pairs with one looks slower than it is, never faster.
+            # Only Queries to all are timed: an answer to a probe that pairs with one looks slower, never faster.
             self._asked = (now, self._ids.last)
             for peer in self._peers.values():
                 peer.offset.asked(now, message_id=self._ids.last)

@@ -38,12 +38,12 @@ class OffsetEstimator:
         self._samples: deque[OffsetSample] = deque(maxlen=KEPT_SAMPLES)
 
     def asked(self, now: Now, *, message_id: int = 0) -> None:
-        """A Query with this id left. The earliest that is still unanswered counts: a wrong pairing then only looks slow."""
+        """A Query with this id left. The earliest unanswered one counts: a wrong pairing then only looks slow."""
         if self._asked is None or _elapsed_ms(self._asked[0], now) > MAX_ROUND_TRIP_MS:
             self._asked = (now, message_id)
 
     def answered(self, frame: Frame, now: Now) -> OffsetSample | None:
-        """A valid frame came. None: no Response, nothing asked, too long ago, or its id is no time stamp of the peer's."""
+        """A valid frame came. None: no Response, nothing asked, too late, or its id is no stamp of the peer's clock."""
         if frame.message_type != MessageType.RESPONSE or self._asked is None:
             return None
         (at, message_id), self._asked = self._asked, None

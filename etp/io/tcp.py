@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import socket
 from collections.abc import Callable
 from typing import Protocol
@@ -10,7 +9,6 @@ from typing import Protocol
 from etp.clock import Now
 from etp.codes import TerminateCode
 from etp.effects import Envelope
-from etp.errors import EtpError
 from etp.session import Event, Session
 from etp.state import SessionState
 
@@ -18,13 +16,8 @@ WRITE_HIGH_WATER = 64 * 1024
 """Bytes in one socket's buffer at which sending pauses; what waits then waits in the priority queue."""
 
 
-class AddressError(EtpError):
-    """An address that cannot be listened on."""
-
-    def __init__(self, address: str, cause: OSError) -> None:
-        self.address, self.cause = address, cause
-        known = {errno.EADDRINUSE: "is in use; choose another port, or port 0 for a free one"}
-        super().__init__(f"{address} {known.get(cause.errno or 0, f'cannot be listened on: {cause.strerror}')}")
+BACKLOG = 1024
+"""Connections waiting to be accepted: 1,000 aggregators dial a new battery at once."""
 
 
 class Owner(Protocol):
@@ -202,15 +195,11 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
 
-async def listen(
-    sock: socket.socket, owner: Owner, clock: Callable[[], Now], *, backlog: int = 1024
-) -> asyncio.Server:
-    """Serve sessions on a bound TCP socket. Raises AddressError where it cannot be listened on."""
+async def listen(sock: socket.socket, owner: Owner, clock: Callable[[], Now]) -> asyncio.Server:
+    """Serve sessions on a listening TCP socket."""
+    sock.setblocking(False)
     loop = asyncio.get_running_loop()
-    try:
-        return await loop.create_server(lambda: Connection(owner, clock), sock=sock, backlog=backlog)
-    except OSError as error:
-        raise AddressError("{}:{}".format(*sock.getsockname()[:2]), error) from error
+    return await loop.create_server(lambda: Connection(owner, clock), sock=sock, backlog=BACKLOG)
 
 
 async def dial(host: str, port: int, owner: Owner, clock: Callable[[], Now], *, timeout_s: float) -> Connection:
@@ -219,5 +208,3 @@ async def dial(host: str, port: int, owner: Owner, clock: Callable[[], Now], *, 
     async with asyncio.timeout(timeout_s):
         _, connection = await loop.create_connection(lambda: Connection(owner, clock), host, port)
     return connection
-
-

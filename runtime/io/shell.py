@@ -61,6 +61,7 @@ class Shell:
         self._open_commits = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
+        self._changed = asyncio.Event()
         self._table: dict[type, Callable[[Any, Now], None]] = {
             Send: self._send,
             Broadcast: self._broadcast,
@@ -88,6 +89,12 @@ class Shell:
     async def quiet(self) -> None:
         """Wait until no commit is on its way."""
         await self._quiet.wait()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until what commits change makes a condition true."""
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
 
     def stop(self) -> None:
         """No more timers."""
@@ -144,6 +151,7 @@ class Shell:
         self.apply(outcome(effect, now), now)
         self.turned(now)
         self._open_commits -= 1
+        self._changed.set()
         if self._open_commits == 0:
             self._quiet.set()
 

@@ -1,0 +1,283 @@
+"""The battery daemon: sockets, journal and discovery around one desk."""
+
+import asyncio
+import random
+import signal
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import structlog
+
+from bess_node.battery import Battery, BatterySpec
+from bess_node.desk import Desk, LotRules
+from bess_node.pricing import ByPrices, BySoc, Fixed, Forecast, Pricing
+from bess_node.settings import BessSettings
+from bess_node.solar import Solar
+from bess_node.store import MarketClock, Store
+from etp.clock import Now
+from etp.codes import FailureCode, MessageType, Role, TerminateCode
+from etp.discovery import BessDiscovery, DiscoveryLimits
+from etp.effects import Row
+from etp.ids import Ids
+from etp.io.clock import system_now
+from etp.io.multicast import bind_pair, open_multicast
+from etp.io.tcp import Connection, listen
+from etp.limits import Limits
+from etp.roster import Roster
+from etp.session import Bound, Event, Received, Session, Violation
+from etp.timing import TIMING, Timing, carries_time
+from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, MicroPerKwh, Wh
+from market.mechanisms import MECHANISMS
+from runtime.histogram import Metrics
+from runtime.io.days import load_day
+from runtime.io.journal import Journal
+from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
+from runtime.io.metrics_file import keep_metrics
+from runtime.io.shell import Shell
+from runtime.settings import SettingsError, parse_address
+
+OPEN_FILES_BESIDE_SESSIONS = 64
+BIND_HINT = "loopback (127.0.0.1), or --allow-plaintext to serve an unauthenticated profile on purpose"
+
+
+def limits_of(settings: BessSettings) -> Limits:
+    """The node's limits; a higher bid rate brings the burst and the memory that it needs."""
+    base = Limits()
+    rate, burst = settings.bid_rate, max(base.bid_burst, 2 * settings.bid_rate)
+    memory = max(base.bid_memory_per_device, int(rate * base.bid_memory_s) + burst)
+    return replace(base, bids_per_s=rate, bid_burst=burst, bid_memory_per_device=memory)
+
+
+def pricing_of(settings: BessSettings) -> Pricing:
+    """The reserve policy. Raises SettingsError where it lacks its prices."""
+    base = MicroPerKwh(round(settings.reserve * MICRO_PER_CENT))
+    if settings.pricing != "prices":
+        policies: dict[str, Pricing] = {"fixed": Fixed(base), "soc": BySoc(base), "forecast": Forecast(base)}
+        return policies[settings.pricing]
+    if settings.day is None:
+        raise SettingsError("pricing", "prices", "needs --day FILE with a price series")
+    return ByPrices(base, load_day(settings.day))
+
+
+def store_of(settings: BessSettings, level: Row | None, now: Now) -> Store:
+    """The battery as the journal left it, or as the settings say at the first start."""
+    spec = BatterySpec(
+        capacity_wh=Wh(round(settings.capacity_kwh * WH_PER_KWH)),
+        floor_wh=Wh(round(settings.floor_kwh * WH_PER_KWH)),
+        discharge_kw=settings.discharge_kw,
+        charge_kw=settings.charge_kw,
+        discharge_efficiency=settings.efficiency,
+    )
+    first = settings.capacity_kwh if settings.energy_kwh is None else min(settings.energy_kwh, settings.capacity_kwh)
+    stored = float(str(level.body["energy_wh"])) if level is not None else first * WH_PER_KWH
+    begin = settings.day_start if settings.day_start is not None else now.wall_us / 1e6
+    return Store(
+        Battery(spec, stored),
+        pricing=pricing_of(settings),
+        clock=MarketClock(now.monotonic_s, begin, settings.day_speed),
+        for_sale_percent=settings.for_sale,
+        horizon_h=settings.horizon_h,
+        solar=Solar(settings.solar_kw) if settings.solar_kw else None,
+    )
+
+
+def rules_of(settings: BessSettings) -> LotRules:
+    """How the settings say to sell."""
+    return LotRules(
+        mechanism=MECHANISMS[settings.mechanism],
+        increment=MicroPerKwh(round(settings.increment * MICRO_PER_CENT)),
+        closing_s=settings.closing_ms / 1000,
+        max_s=settings.lot_max_s,
+        min_lot=Wh(round(settings.min_lot_kwh * WH_PER_KWH)),
+        hide_reserve=settings.hide_reserve,
+    )
+
+
+def check_listen(settings: BessSettings) -> tuple[str, int]:
+    """Where to listen. Raises SettingsError beyond loopback without --allow-plaintext."""
+    host, port = parse_address("listen", settings.listen)
+    if not ip_address(host).is_loopback and not settings.allow_plaintext:
+        raise SettingsError("listen", settings.listen, BIND_HINT)
+    return host, port
+
+
+class Hub:
+    """The battery's connections: admits, binds, hands frames to the desk."""
+
+    def __init__(
+        self, device_id: DeviceId, shell: Shell, desk: Desk, *, ids: Ids, limits: Limits, metrics: Metrics
+    ) -> None:
+        self.accepting = True
+        self._device_id, self._shell, self._desk = device_id, shell, desk
+        self._ids, self._limits, self._metrics = ids, limits, metrics
+        self._roster: Roster[Connection] = shell.roster
+        self._everyone: set[Connection] = set()
+
+    def connected(self, connection: Connection, now: Now) -> Session | None:
+        """Give a place, or say BUSY."""
+        session = Session(Role.BESS, self._device_id, self._ids, self._limits, now)
+        if not self.accepting or not self._roster.admit(connection.address):
+            self._metrics.count("sessions_refused")
+            session.farewell(TerminateCode.BUSY, "no place", now)
+        else:
+            self._everyone.add(connection)
+        return session
+
+    def happened(self, connection: Connection, event: Event, now: Now) -> None:
+        """Carry out what an event asks of the desk."""
+        if isinstance(event, Received):
+            peer = DeviceId(event.frame.device_id)
+            self._measure(event.frame.message_type, event.frame.message_id, now)
+            self._shell.apply(self._desk.receive(peer, event.frame, event.raw, now), now)
+        elif isinstance(event, Bound):
+            before = self._roster.bind(event.device_id, connection)
+            if before is not None:
+                before.finish("another session took over", now)
+            self._shell.apply(self._desk.session_bound(event.device_id, now), now)
+        elif isinstance(event, Violation):
+            self._metrics.count("violations", event.kind)
+
+    def _measure(self, kind: int, message_id: int, now: Now) -> None:
+        name = MessageType(kind).name
+        self._metrics.count("received", name)
+        if carries_time(message_id):
+            age_ms = (now.wall_us - message_id) / 1000
+            self._metrics.observe("age_ms", name, max(0.0, age_ms), TIMING[MessageType(kind)].max_delay_ms)
+
+    def turned(self, now: Now) -> None:
+        """Keep the shell's timer right."""
+        self._shell.turned(now)
+
+    def disconnected(self, connection: Connection, now: Now) -> None:
+        """Give the place back; the device's bid goes with its last session."""
+        if connection not in self._everyone:
+            return
+        self._everyone.discard(connection)
+        self._roster.leave(connection.address)
+        peer = connection.session.peer_id if connection.session else None
+        if peer is not None and self._roster.unbind(peer, connection):
+            self._shell.apply(self._desk.session_lost(peer, now), now)
+
+    def goodbye(self, now: Now) -> None:
+        """Tell everyone that we stop."""
+        for connection in list(self._everyone):
+            connection.farewell(TerminateCode.SHUTTING_DOWN, "shutting down", now)
+
+
+async def run(settings: BessSettings, lifecycle: Lifecycle) -> int:
+    """Serve until told to stop; 0 after an orderly end."""
+    host, port = check_listen(settings)
+    limits = limits_of(settings)
+    raise_open_file_limit(limits.sessions + OPEN_FILES_BESIDE_SESSIONS)
+    device_id = DeviceId(settings.device_id)
+    state_dir = settings.state_dir or Path(f"etp-bess-{settings.device_id}")
+    journal = Journal.open(state_dir, role="bess", device_id=settings.device_id)
+    try:
+        return await _serve(settings, lifecycle, journal, device_id, limits, (host, port), state_dir)
+    finally:
+        journal.close()
+
+
+async def _serve(
+    settings: BessSettings,
+    lifecycle: Lifecycle,
+    journal: Journal,
+    device_id: DeviceId,
+    limits: Limits,
+    address: tuple[str, int],
+    state_dir: Path,
+) -> int:
+    now = system_now()
+    log = structlog.get_logger()
+    seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
+    metrics, ids = Metrics(), Ids(journal.mark)
+    level = journal.find("energy", "level")
+    desk = Desk(
+        device_id,
+        rules=rules_of(settings),
+        store=store_of(settings, level, now),
+        ids=ids,
+        limits=limits,
+        timing=Timing(),
+        started=now,
+    )
+    roster: Roster[Connection] = Roster(limits)
+    shell = Shell(desk, journal=journal, roster=roster, ids=ids, metrics=metrics, clock=system_now)
+    shell.apply(desk.restored(journal.pending_rows(), now), now)
+    await shell.quiet()
+    hub = Hub(device_id, shell, desk, ids=ids, limits=limits, metrics=metrics)
+    tcp_socket, udp_socket = bind_pair(*address)
+    server = await listen(tcp_socket, hub, system_now)
+    group = parse_address("group", settings.group)
+    discovery = BessDiscovery(
+        device_id,
+        group,
+        offer=lambda: (desk.offer(), desk.ask),
+        ids=ids,
+        rng=random.Random(seed),
+        limits=DiscoveryLimits(),
+        timing=Timing(),
+    )
+    multicast = await open_multicast(
+        discovery, group, settings.interface, listen=udp_socket, clock=system_now, on_event=lambda _: None
+    )
+    lifecycle.tasks.create_task(multicast.run())
+    shell.apply(desk.opened(system_now()), system_now())
+    shell.turned(system_now())
+    _watch_device(desk, shell)
+    host, port = tcp_socket.getsockname()[:2]
+    log.info("serving", device_id=settings.device_id, seed=seed, tcp=f"{host}:{port}")
+    announce(
+        {
+            "ready": True,
+            "role": "bess",
+            "device_id": settings.device_id,
+            "tcp": f"{host}:{port}",
+            "udp_group": settings.group,
+            "profile": settings.profile,
+            "mechanism": settings.mechanism,
+        }
+    )
+    lifecycle.tasks.create_task(keep_metrics(state_dir, metrics, lifecycle.stopping))
+    await lifecycle.stopping.wait()
+    server.close()
+    hub.accepting = False
+    await _wind_down(desk, shell, hub)
+    multicast.close()
+    return 0
+
+
+async def _wind_down(desk: Desk, shell: Shell, hub: Hub) -> None:
+    """No new lot; wait for open promises to resolve, release what is left, say goodbye."""
+    shell.apply(desk.stop(system_now()), system_now())
+    grace_s = Timing().shutdown_grace_ms / 1000
+    try:
+        async with asyncio.timeout(grace_s):
+            await shell.until(lambda: not desk.reservations)
+    except TimeoutError:
+        shell.apply(desk.release_all(system_now()), system_now())
+    now = system_now()
+    await shell.journal.commit((desk.store.level(now),))
+    await shell.quiet()
+    hub.goodbye(system_now())
+    await asyncio.sleep(0)
+    shell.stop()
+
+
+def _watch_device(desk: Desk, shell: Shell) -> None:
+    """SIGUSR1: the owner's monitoring reports an inverter failure; SIGUSR2: it is over."""
+    loop = asyncio.get_running_loop()
+
+    def fail() -> None:
+        now = system_now()
+        shell.apply(desk.fail(FailureCode.INVERTER, now), now)
+        shell.turned(now)
+
+    def recover() -> None:
+        now = system_now()
+        shell.apply(desk.recovered(now), now)
+        shell.turned(now)
+
+    loop.add_signal_handler(signal.SIGUSR1, fail)
+    loop.add_signal_handler(signal.SIGUSR2, recover)

@@ -1,0 +1,1 @@
+"""The `etp` command: one module per sub-command."""

@@ -1,0 +1,25 @@
+"""The `etp` command."""
+
+import typer
+
+from bess_node.__main__ import main as bess_main
+from bess_node.settings import BessSettings
+from runtime.io.settings import command
+
+app = typer.Typer(
+    name="etp",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Energy Trading Protocol: home batteries sell their energy to competing buyers.",
+)
+
+
+@app.callback()
+def etp() -> None:
+    """Home batteries sell their energy to competing buyers."""
+
+
+app.command("bess", help="Serve one battery: the seller's daemon.")(command(BessSettings, bess_main))
+
+if __name__ == "__main__":
+    app()

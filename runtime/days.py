@@ -1,0 +1,130 @@
+"""Recorded days: what energy was worth to those who buy it, half-hour by half-hour.
+
+Origin: Octopus Energy's public API, tariff Agile 18-02-21, region D, 2020-05-20T20:00:00Z to 2020-05-22T22:00:00Z, value_inc_vat
+in p/kWh as recorded in emoncms/demandshaper. Pence are read as cents: 1 p = 10,000 µ.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+STEP_S: Final = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSeries:
+    """Half-hourly prices from `start_s` (unix seconds, UTC) on, µ/kWh; negative ones are as recorded."""
+
+    start_s: float
+    values: tuple[int, ...]
+
+    def at(self, unix_s: float) -> int:
+        """The price of the half-hour that `unix_s` is in; before the first and after the last, those."""
+        index = int((unix_s - self.start_s) // STEP_S)
+        return self.values[min(max(index, 0), len(self.values) - 1)]
+
+
+AGILE_2020_05: Final = PriceSeries(
+    1590004800,
+    (
+        76_230,
+        69_300,
+        73_920,
+        53_130,
+        59_115,
+        51_765,
+        49_875,
+        39_270,
+        40_635,
+        40_635,
+        38_850,
+        32_340,
+        38_850,
+        32_340,
+        36_960,
+        35_070,
+        36_960,
+        41_580,
+        42_525,
+        57_330,
+        55_440,
+        73_710,
+        69_300,
+        71_610,
+        73_920,
+        69_300,
+        69_300,
+        64_680,
+        66_255,
+        68_355,
+        69_720,
+        69_300,
+        58_170,
+        48_720,
+        45_465,
+        45_465,
+        48_090,
+        53_550,
+        185_010,
+        198_870,
+        195_825,
+        203_490,
+        208_110,
+        215_040,
+        79_695,
+        75_810,
+        77_595,
+        69_300,
+        75_075,
+        62_790,
+        66_045,
+        55_020,
+        55_440,
+        48_510,
+        42_945,
+        22_680,
+        39_690,
+        19_215,
+        33_915,
+        13_650,
+        21_000,
+        2_730,
+        15_015,
+        -945,
+        -14_280,
+        -13_860,
+        -4_620,
+        26_985,
+        4_620,
+        36_960,
+        23_100,
+        27_720,
+        23_835,
+        14_280,
+        26_775,
+        12_915,
+        18_480,
+        14_805,
+        23_100,
+        13_860,
+        8_295,
+        -13_650,
+        -11_970,
+        -20_580,
+        -32_340,
+        -24_465,
+        122_850,
+        159_600,
+        152_670,
+        185_010,
+        170_415,
+        180_390,
+        56_385,
+        41_370,
+        52_710,
+        45_255,
+        52_710,
+        41_160,
+        50_820,
+        13_860,
+    ),
+)

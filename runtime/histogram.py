@@ -1,0 +1,89 @@
+"""Counters and latency histograms in memory: bounded, cheap, read by `etp export` and the demo."""
+
+from collections.abc import Mapping
+from math import ceil, log
+from typing import Any, Final
+
+BASE: Final = 1.1
+"""Each bucket is 10 % wider than the one before: a percentile is at most 10 % above the truth."""
+LEAST_MS: Final = 0.01
+BUCKETS: Final = 170
+"""Up to about 100,000 ms."""
+MAX_NAMES: Final = 512
+"""Distinct (name, label) pairs; what comes beyond is counted under "other", so that labels from outside cannot grow it."""
+_LOG_BASE: Final = log(BASE)
+
+
+class Histogram:
+    """Latencies in logarithmic buckets, and the exact worst."""
+
+    __slots__ = ("_buckets", "count", "over_budget", "worst_ms")
+
+    def __init__(self) -> None:
+        self._buckets = [0] * BUCKETS
+        self.count = 0
+        self.worst_ms = 0.0
+        self.over_budget = 0
+
+    def record(self, value_ms: float, budget_ms: float | None = None) -> None:
+        """Count one latency, and whether it exceeded its budget."""
+        index = 0 if value_ms <= LEAST_MS else ceil(log(value_ms / LEAST_MS) / _LOG_BASE)
+        self._buckets[min(index, BUCKETS - 1)] += 1
+        self.count += 1
+        self.worst_ms = max(self.worst_ms, value_ms)
+        if budget_ms is not None and value_ms > budget_ms:
+            self.over_budget += 1
+
+    def percentile(self, percent: float) -> float:
+        """The latency that `percent` of all do not exceed, ms; 0 without any."""
+        rank, seen = self.count * percent / 100, 0
+        for index, count in enumerate(self._buckets):
+            seen += count
+            if count and seen >= rank:
+                return min(LEAST_MS * BASE**index, self.worst_ms)
+        return self.worst_ms
+
+    def as_dict(self) -> dict[str, float]:
+        """Count, percentiles and worst, ms."""
+        points = {f"p{percent}_ms": round(self.percentile(percent), 3) for percent in (50, 90, 99)}
+        return {"count": self.count, **points, "worst_ms": round(self.worst_ms, 3), "over_budget": self.over_budget}
+
+
+class Metrics:
+    """The counters and histograms of one node."""
+
+    def __init__(self) -> None:
+        self.counters: dict[tuple[str, str], int] = {}
+        self.histograms: dict[tuple[str, str], Histogram] = {}
+        self.gauges: dict[str, float] = {}
+
+    def count(self, name: str, label: str = "", amount: int = 1) -> None:
+        """Add to a counter."""
+        key = (name, label)
+        if key not in self.counters and len(self.counters) >= MAX_NAMES:
+            key = (name, "other") if (name, "other") in self.counters else ("other", "")
+        self.counters[key] = self.counters.get(key, 0) + amount
+
+    def observe(self, name: str, label: str, value_ms: float, budget_ms: float | None = None) -> None:
+        """Record a latency, ms."""
+        histogram = self.histograms.get((name, label))
+        if histogram is None:
+            if len(self.histograms) >= MAX_NAMES:
+                return self.count("histograms_refused")
+            histogram = self.histograms[name, label] = Histogram()
+        return histogram.record(value_ms, budget_ms)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return {
+            "counters": _nested(self.counters),
+            "histograms": _nested({key: histogram.as_dict() for key, histogram in self.histograms.items()}),
+            "gauges": dict(self.gauges),
+        }
+
+
+def _nested(flat: Mapping[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
+    nested: dict[str, dict[str, Any]] = {}
+    for (name, label), value in sorted(flat.items()):
+        nested.setdefault(name, {})[label] = value
+    return nested

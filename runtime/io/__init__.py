@@ -1,0 +1,1 @@
+"""The shells: files, signals, environment, standard streams."""

@@ -1,0 +1,332 @@
+"""The durable journal of one node: SQLite (WAL, synchronous=FULL), rows chained by hash, one writer thread.
+
+Group commit: what gathers while a transaction is on its way to the disk goes into the next one, so durability costs
+milliseconds, not throughput. A failed transaction fails each of its commits and leaves nothing behind.
+"""
+
+import asyncio
+import fcntl
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any, Final
+
+import msgspec
+
+from etp.effects import BidRow, Row
+from etp.units import WallUs
+from runtime.histogram import Histogram
+
+FILE: Final = "journal.sqlite3"
+LOCK: Final = "journal.lock"
+BID_RING: Final = 100_000
+"""Bids kept; the ring bounds the file whatever is bid."""
+MAX_WAITING: Final = 20_000
+"""Commits waiting for the writer; beyond it nothing new is promised."""
+MAX_UNAWAITED: Final = 50_000
+"""Rows and bids that nothing waits for; beyond it bids are dropped, counted, and rows refused as a commit would be."""
+LAZY_FLUSH_S: Final = 0.5
+"""What nothing waits for is written at the latest after this, s."""
+VERIFIED_AT_START: Final = 5_000
+"""Rows whose chain is checked at start; `etp export` checks all."""
+SCHEMA_VERSION: Final = "1"
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS rows (
+    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, lot_id INTEGER NOT NULL, state TEXT NOT NULL, time_us INTEGER NOT NULL,
+    subject TEXT NOT NULL, body BLOB NOT NULL, hash BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS by_subject ON rows (kind, subject, seq);
+CREATE TABLE IF NOT EXISTS pending (kind TEXT, subject TEXT, seq INTEGER NOT NULL, PRIMARY KEY (kind, subject)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bids (
+    slot INTEGER PRIMARY KEY, number INTEGER NOT NULL, lot_id INTEGER NOT NULL, bidder TEXT NOT NULL, message_id TEXT NOT NULL,
+    energy_wh INTEGER NOT NULL, price INTEGER NOT NULL, state TEXT NOT NULL, time_us INTEGER NOT NULL);
+"""
+INSERT_ROW: Final = "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_BID: Final = "INSERT OR REPLACE INTO bids VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SET_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+COLUMNS: Final = "kind, lot_id, state, time_us, subject, body"
+
+
+class JournalError(Exception):
+    """The journal cannot be opened, read or written."""
+
+
+class JournalInUse(JournalError):  # noqa: N818 - says what is wrong
+    """Another process has this state directory."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(
+            f"state directory {directory} is in use by another process; give each node a directory of its own"
+        )
+
+
+class JournalOfAnotherNode(JournalError):  # noqa: N818 - says what is wrong
+    """The journal belongs to another role or device."""
+
+    def __init__(self, directory: Path, found: str, wanted: str) -> None:
+        super().__init__(f"state directory {directory} belongs to {found}; this node is {wanted}")
+
+
+class JournalFull(JournalError):  # noqa: N818 - says what is wrong
+    """The writer is too far behind."""
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """What the next transaction takes."""
+
+    rows: list[Row] = field(default_factory=list)
+    lazy: list[Row] = field(default_factory=list)
+    bids: list[BidRow] = field(default_factory=list)
+    waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
+    mark: int = 0
+
+
+def row_hash(before: bytes, row: tuple[Any, ...]) -> bytes:
+    """SHA-256 of the hash before and the row's columns."""
+    return sha256(before + msgspec.msgpack.encode(row)).digest()
+
+
+def to_row(stored: Sequence[Any]) -> Row:
+    """The row in a result of `SELECT COLUMNS`."""
+    kind, lot_id, state, time_us, subject, body = stored
+    return Row(kind, lot_id, state, WallUs(time_us), msgspec.json.decode(body), subject)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection to a journal's file."""
+    if read_only:
+        return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+
+
+def broken_at(rows: sqlite3.Cursor, before: bytes) -> int | None:
+    """The first seq whose hash does not follow from what stands before it; rows as (seq, hash, COLUMNS…)."""
+    for seq, stored, *columns in rows:
+        before = row_hash(before, tuple(columns))
+        if before != stored:
+            return int(seq)
+    return None
+
+
+class Journal:
+    """See the module. Open it in the loop's thread; all methods belong to that thread."""
+
+    def __init__(self, directory: Path, lock: IO[str], database: sqlite3.Connection) -> None:
+        self.directory = directory
+        self.fsync_ms = Histogram()
+        self.dropped_bids = 0
+        self._lock_file, self._database = lock, database
+        self._reader = connect(directory / FILE)
+        meta = dict(database.execute("SELECT name, value FROM meta"))
+        last = database.execute("SELECT seq, hash FROM rows ORDER BY seq DESC LIMIT 1").fetchone()
+        self._seq: int = last[0] if last else 0
+        self._hash: bytes = last[1] if last else b""
+        self._bid_number = database.execute("SELECT COALESCE(MAX(number), 0) FROM bids").fetchone()[0]
+        self.mark = int(meta.get("mark", "0"))
+        self.mark = max(self.mark, database.execute("SELECT COALESCE(MAX(lot_id), 0) FROM rows").fetchone()[0])
+        self._batch = _Batch()
+        self._closing = False
+        self._wake = threading.Condition()
+        self._thread = threading.Thread(target=self._write_on, name="journal", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread.start()
+
+    @classmethod
+    def open(cls, directory: Path, *, role: str, device_id: int) -> "Journal":
+        """Open or begin a node's journal. Raises JournalInUse, JournalOfAnotherNode, JournalError."""
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (directory / LOCK).open("a")
+        except OSError as error:
+            raise JournalError(f"state directory {directory} cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise JournalInUse(directory) from error
+        try:
+            database = _prepare(directory, f"{role} {device_id}")
+        except sqlite3.Error as error:
+            lock.close()
+            raise JournalError(f"journal in {directory} cannot be opened: {error}") from error
+        except JournalError:
+            lock.close()
+            raise
+        return cls(directory, lock, database)
+
+    # -- writing
+
+    def commit(self, rows: Sequence[Row], mark: int | None = None) -> "asyncio.Future[None]":
+        """Rows that something waits for: done once they are on the disk, or failed with JournalError. Raises JournalFull."""
+        self._loop = asyncio.get_running_loop()
+        future = self._loop.create_future()
+        with self._wake:
+            if len(self._batch.waiting) >= MAX_WAITING:
+                raise JournalFull(f"{MAX_WAITING} commits are waiting for the disk")
+            self._batch.rows += rows
+            self._batch.waiting.append(future)
+            self._batch.mark = max(self._batch.mark, mark or 0)
+            self._wake.notify()
+        return future
+
+    def write(self, rows: Sequence[Row], mark: int | None = None) -> None:
+        """Rows that nothing waits for: in the next transaction, at the latest after LAZY_FLUSH_S. Raises JournalFull."""
+        with self._wake:
+            if len(self._batch.lazy) + len(rows) > MAX_UNAWAITED:
+                raise JournalFull(f"{MAX_UNAWAITED} rows are waiting for the disk")
+            self._batch.lazy += rows
+            self._batch.mark = max(self._batch.mark, mark or 0)
+            self._wake.notify()
+
+    def bid(self, row: BidRow) -> None:
+        """A line for the ring of bids; dropped, counted, where too many wait."""
+        with self._wake:
+            bids = self._batch.bids
+            if len(bids) >= MAX_UNAWAITED:
+                self.dropped_bids += 1
+                return
+            bids.append(row)
+            if len(bids) == 1:
+                self._wake.notify()
+
+    def _write_on(self) -> None:
+        while True:
+            batch = self._next_batch()
+            if batch is None:
+                return
+            began = time.perf_counter()
+            error = self._transact(batch)
+            self.fsync_ms.record((time.perf_counter() - began) * 1000)
+            if error is not None and not self._closing:
+                self._keep(batch)
+            if batch.waiting and self._loop is not None:
+                self._tell(self._loop, batch.waiting, error)
+
+    def _keep(self, failed: _Batch) -> None:
+        """What nothing waited for is tried again with the next transaction; commits are the caller's to try again."""
+        with self._wake:
+            self._batch.lazy[:0] = failed.lazy
+            self._batch.bids[:0] = failed.bids
+            self._batch.mark = max(self._batch.mark, failed.mark)
+
+    def _next_batch(self) -> _Batch | None:
+        with self._wake:
+            while not self._batch.waiting and not self._closing:
+                lazy = self._batch.lazy or self._batch.bids or self._batch.mark
+                woken = self._wake.wait(LAZY_FLUSH_S if lazy else None)
+                if lazy and not woken:
+                    break
+            batch, self._batch = self._batch, _Batch()
+        empty = not (batch.lazy or batch.bids or batch.waiting or batch.mark)
+        return None if empty and self._closing else batch
+
+    def _transact(self, batch: _Batch) -> JournalError | None:
+        seq, chain, number = self._seq, self._hash, self._bid_number
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            for row in (*batch.lazy, *batch.rows):
+                seq += 1
+                chain = self._insert(seq, chain, row)
+            if batch.bids:
+                self._insert_bids(batch.bids)
+            if batch.mark:
+                self._database.execute(SET_META, ("mark", str(batch.mark)))
+            self._database.execute("COMMIT")
+        except (sqlite3.Error, OverflowError, TypeError) as error:
+            self._bid_number = number
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            return JournalError(f"journal in {self.directory} cannot be written: {error}")
+        self._seq, self._hash = seq, chain
+        return None
+
+    def _insert(self, seq: int, before: bytes, row: Row) -> bytes:
+        columns = (row.kind, row.lot_id, row.state, row.time_us, row.subject, msgspec.json.encode(row.body))
+        chain = row_hash(before, columns)
+        self._database.execute(INSERT_ROW, (seq, *columns, chain))
+        if row.pending:
+            self._database.execute("INSERT OR REPLACE INTO pending VALUES (?, ?, ?)", (row.kind, row.subject, seq))
+        elif row.pending is False:
+            self._database.execute("DELETE FROM pending WHERE kind = ? AND subject = ?", (row.kind, row.subject))
+        return chain
+
+    def _insert_bids(self, bids: list[BidRow]) -> None:
+        values = []
+        for bid in bids:
+            self._bid_number += 1
+            texts = (bid.lot_id, str(bid.bidder), str(bid.message_id), bid.energy_wh, bid.price_micro_per_kwh)
+            values.append((self._bid_number % BID_RING, self._bid_number, *texts, bid.state, bid.time_us))
+        self._database.executemany(INSERT_BID, values)
+
+    @staticmethod
+    def _tell(
+        loop: asyncio.AbstractEventLoop, waiting: "list[asyncio.Future[None]]", error: JournalError | None
+    ) -> None:
+        def settle() -> None:
+            for future in waiting:
+                if not future.done():
+                    if error is None:
+                        future.set_result(None)
+                    else:
+                        future.set_exception(error)
+
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(settle)
+
+    # -- reading
+
+    def find(self, kind: str, subject: str) -> Row | None:
+        """The newest row of a kind and subject."""
+        query = f"SELECT {COLUMNS} FROM rows WHERE kind = ? AND subject = ? ORDER BY seq DESC LIMIT 1"  # noqa: S608
+        found = self._reader.execute(query, (kind, subject)).fetchone()
+        return to_row(found) if found else None
+
+    def pending_rows(self) -> list[Row]:
+        """What a restart must know, in journal order."""
+        columns = ", ".join(f"rows.{name}" for name in COLUMNS.split(", "))
+        query = f"SELECT {columns} FROM pending JOIN rows USING (seq) ORDER BY seq"  # noqa: S608
+        return [to_row(found) for found in self._reader.execute(query)]
+
+    def close(self) -> None:
+        """Write what waits, then let go of the file."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        self._reader.close()
+        self._database.close()
+        self._lock_file.close()
+
+
+def _prepare(directory: Path, node: str) -> sqlite3.Connection:
+    database = connect(directory / FILE)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.executescript(SCHEMA)
+    for name, value in (("node", node), ("schema", SCHEMA_VERSION)):
+        database.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
+    meta = dict(database.execute("SELECT name, value FROM meta"))
+    if meta["node"] != node:
+        raise JournalOfAnotherNode(directory, meta["node"], node)
+    if meta["schema"] != SCHEMA_VERSION:
+        raise JournalError(f"journal in {directory} has schema {meta['schema']}; this program reads {SCHEMA_VERSION}")
+    _verify_tail(database, directory)
+    return database
+
+
+def _verify_tail(database: sqlite3.Connection, directory: Path) -> None:
+    first = database.execute("SELECT COALESCE(MAX(seq), 0) FROM rows").fetchone()[0] - VERIFIED_AT_START
+    before = database.execute("SELECT hash FROM rows WHERE seq = ?", (first,)).fetchone()
+    tail = database.execute(f"SELECT seq, hash, {COLUMNS} FROM rows WHERE seq > ? ORDER BY seq", (first,))  # noqa: S608
+    broken = broken_at(tail, before[0] if before else b"")
+    if broken is not None:
+        raise JournalError(
+            f"journal in {directory} was changed by another hand: row {broken} does not follow from those before"
+        )

@@ -1,0 +1,53 @@
+"""A daemon's life: one task group, signals that ask it to stop, one JSON line on stdout when it serves."""
+
+import asyncio
+import json
+import resource
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # no wheel for this platform: asyncio's own loop serves, more slowly
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+class Lifecycle:
+    """What a daemon's main is given."""
+
+    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+        self.tasks = tasks
+        self.stopping = asyncio.Event()
+
+
+def run(main: Callable[[Lifecycle], Awaitable[int]]) -> int:
+    """Run a daemon until its main returns; SIGTERM and SIGINT set `stopping`. Returns main's status."""
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        return runner.run(_supervise(main))
+
+
+async def _supervise(main: Callable[[Lifecycle], Awaitable[int]]) -> int:
+    async with asyncio.TaskGroup() as tasks:
+        lifecycle = Lifecycle(tasks)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lifecycle.stopping.set)
+        return await main(lifecycle)
+
+
+def announce(line: Mapping[str, object]) -> None:
+    """The one line on stdout: the daemon serves."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def raise_open_file_limit(needed: int) -> None:
+    """Allow at least `needed` open files, as far as the hard limit lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(needed, hard), hard))

@@ -1,0 +1,57 @@
+"""Settings: one pydantic model a command; each field is a flag, a TOML key and an ETP_ variable. Reading them is `io`'s."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used: which, what it was, and what would be right."""
+
+    def __init__(self, setting: str, value: object, right: str) -> None:
+        self.setting, self.value, self.right = setting, value, right
+        super().__init__(f"{setting} is {value!r}: {right}")
+
+
+def parse_address(setting: str, text: str) -> tuple[str, int]:
+    """HOST:PORT with an IPv4 HOST. Raises SettingsError."""
+    host, colon, port = text.rpartition(":")
+    try:
+        ip_address(host)
+        if colon and 0 <= int(port) <= 65_535:
+            return host, int(port)
+    except ValueError:
+        pass
+    raise SettingsError(setting, text, "expected IPv4:PORT with a port of 0 to 65535, such as 127.0.0.1:8888")
+
+
+class NodeSettings(BaseModel):
+    """Options of every node."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    device_id: int = Field(ge=0, le=2**64 - 1, description="this node's id, unique in the market")
+    interface: str = Field("127.0.0.1", description="address of the network interface for multicast")
+    group: str = Field("239.192.77.77:8888", description="multicast group and port of discovery")
+    profile: Literal["plain"] = Field("plain", description="wire profile: plain, unauthenticated frames")
+    state_dir: Path | None = Field(None, description="directory of the journal; default: etp-ROLE-ID here")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    seed: int | None = Field(
+        None, ge=0, description="seed of jitter and random strategies; default: a fresh one, logged"
+    )
+
+    @field_validator("interface")
+    @classmethod
+    def _interface(cls, value: str) -> str:
+        ip_address(value)
+        return value
+
+    @field_validator("group")
+    @classmethod
+    def _group(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not ip_address(host).is_multicast or not 1 <= int(port) <= 65_535:
+            raise ValueError("expected a multicast group and port, such as 239.192.77.77:8888")
+        return value
