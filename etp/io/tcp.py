@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from etp.clock import Now
 from etp.codes import TerminateCode
@@ -56,9 +56,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the socket up and ask the owner for a session."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        # uvloop's transports are no subclasses of asyncio's, so this is a cast and not a check
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if peer else ""
         sock = transport.get_extra_info("socket")
@@ -67,7 +67,7 @@ class Connection(asyncio.Protocol):
         now = self._clock()
         self.session = self._owner.connected(self, now)
         if self.session is None:
-            transport.close()
+            self.transport.close()
             return
         self._after_turn(now)
 
