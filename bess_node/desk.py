@@ -239,15 +239,20 @@ class Desk:
             return self._repeated_bid(affair, frame, raw, known, now)
         price = MicroPerKwh(round(frame.bid_price * MICRO_PER_CENT))
         energy = Wh(round(frame.required_energy_amount * WH_PER_KWH))
-        answer = affair.live.answer if affair.live and self._mechanism.sealed else Answer()
+        answer = Answer()
         live = LiveBid(MessageId(frame.message_id), energy, price, answer)
         affair.memory.remember(frame.message_id, raw, answer, now.monotonic_s)
         code = self._refusal(affair, frame, live, now)
         if code is not None:
-            if affair.live is not None:
-                self._withdraw(affair)  # one answer serves both: a Reject frees the bidder
+            self._replace(affair, live)
             return self._refuse(affair, live, code, now)
         return self._judge(affair, live, raw, now)
+
+    def _replace(self, affair: Affair, live: LiveBid) -> None:
+        """A refused bid of a sealed lot takes the one it would replace with it: a Reject frees the bidder."""
+        before = affair.live
+        if before is not None and self._withdraw(affair):
+            before.answer.successor = live.answer
 
     def _repeated_bid(
         self, affair: Affair, frame: Frame, raw: bytes, known: tuple[Repeated, Answer], now: Now
@@ -256,7 +261,7 @@ class Desk:
         if how is Repeated.OTHER:
             refusal = self._rejection(RejectCode.INVALID, price=MicroPerKwh(round(frame.bid_price * MICRO_PER_CENT)))
             return [*self._evidence(affair, "bid_id_reused", [raw], now), Send(affair.device_id, refusal)]
-        envelope = answer.envelope
+        envelope = answer.newest().envelope
         repeats: list[Effect] = [Count("repeated", "BID")]
         return [*repeats, Send(affair.device_id, envelope)] if envelope is not None and envelope.raw else repeats
 
@@ -298,8 +303,7 @@ class Desk:
         bid = Bid(affair.device_id, live.message_id, live.price, live.energy, self._arrival)
         verdict = self._mechanism.bid(lot.state, bid, now.monotonic_s)
         if isinstance(verdict, Refused):
-            if affair.live is not None:
-                self._withdraw(affair)
+            self._replace(affair, live)
             return self._refuse(affair, live, REFUSALS[verdict.refusal], now)
         lot.state = verdict.state
         effects: list[Effect] = []
@@ -320,8 +324,7 @@ class Desk:
 
     def _take(self, affair: Affair, live: LiveBid, now: Now) -> list[Effect]:
         if affair.live is not None:
-            affair.live.answer.envelope = None
-            live.answer, affair.live.answer = live.answer, live.answer
+            affair.live.answer.successor = live.answer
         affair.live = live
         affair.move(AffairInput.TAKES_PART)
         record = self._record(affair.device_id, live, "standing", now)
@@ -669,6 +672,10 @@ class Desk:
         step = self.store.next_step()
         if step is None or now.monotonic_s < step:
             return []
+        return self._moved(now)
+
+    def _moved(self, now: Now) -> list[Effect]:
+        """Let the battery catch up with the time."""
         rows = self.store.step(now)
         short = tuple(row for row in rows if row.state == "short")
         done = tuple(row for row in rows if row.state != "short")
@@ -690,7 +697,7 @@ class Desk:
         if now.monotonic_s < self._status_at:
             return []
         self._status_at = MonotonicS(now.monotonic_s + STATUS_S)
-        return [Broadcast(self.store.status(self.device_id)), *self._refresh(now)]
+        return [*self._moved(now), Broadcast(self.store.status(self.device_id)), *self._refresh(now)]
 
     def restored(self, pending: Iterable[Row], now: Now) -> list[Effect]:
         """After a restart: what was RESERVED is RELEASED, what was not delivered still is to be."""

@@ -1,9 +1,16 @@
-"""The reserve: below it a lot is not sold. Policies behind one small interface, in integer µ/kWh, never below 1."""
+"""The reserve: below it a lot is not sold. Policies behind one small interface, in integer µ/kWh.
+
+Every reserve is at least 1 µ (design §4) and at most what the wire can carry, whatever the policy makes of its base.
+"""
 
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
-from etp.units import MicroPerKwh, divide_half_even
+from etp.frame import MAX_PRICE_CENTS
+from etp.units import MicroPerKwh, divide_half_even, price_from_wire
+
+MAX_RESERVE: Final = price_from_wire(MAX_PRICE_CENTS)
+"""The dearest price that a frame can name, µ/kWh: an ask above it would be refused by everyone."""
 
 SOC_STEPS: Final = ((0.10, 200), (0.25, 150), (0.75, 100))
 """(state of charge below which, per cent of the base reserve): scarce energy is dear."""
@@ -31,9 +38,16 @@ class Pricing(Protocol):
         """A lot was sold at this price."""
 
 
-def at_least_one(price: int) -> MicroPerKwh:
-    """A reserve is ≥ 1 µ (design §4)."""
-    return MicroPerKwh(max(1, price))
+def legal_reserve(price: int) -> MicroPerKwh:
+    """The nearest reserve that is ≥ 1 µ (design §4) and fits the wire."""
+    return MicroPerKwh(min(max(1, price), MAX_RESERVE))
+
+
+def reserve_with_wear(*, feed_in: MicroPerKwh, wear: MicroPerKwh) -> MicroPerKwh:
+    """The base at which selling beats feeding in: the tariff plus what a kWh costs the cells. Raises ValueError: wear < 0."""
+    if wear < 0:
+        raise ValueError(f"wear is {wear} µ/kWh; at least 0")
+    return legal_reserve(feed_in + wear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,7 @@ class Fixed:
 
     def reserve(self, context: Context) -> MicroPerKwh:  # noqa: ARG002 - one interface for all
         """The base."""
-        return at_least_one(self.base)
+        return legal_reserve(self.base)
 
     def traded(self, context: Context, price: MicroPerKwh) -> None:
         """Learns nothing."""
@@ -59,7 +73,7 @@ class BySoc:
     def reserve(self, context: Context) -> MicroPerKwh:
         """The base times its step, rounded half to even."""
         percent = next((percent for limit, percent in SOC_STEPS if context.soc < limit), SOC_PLENTY_PERCENT)
-        return at_least_one(divide_half_even(self.base * percent, 100))
+        return legal_reserve(divide_half_even(self.base * percent, 100))
 
     def traded(self, context: Context, price: MicroPerKwh) -> None:
         """Learns nothing."""
@@ -74,14 +88,14 @@ class Series(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ByPrices:
-    """A price series, never below the base."""
+    """A price series by market time, never below the base."""
 
     base: MicroPerKwh
     series: Series
 
     def reserve(self, context: Context) -> MicroPerKwh:
         """The series' price now."""
-        return at_least_one(max(self.base, self.series.at(context.market_s)))
+        return legal_reserve(max(self.base, self.series.at(context.market_s)))
 
     def traded(self, context: Context, price: MicroPerKwh) -> None:
         """Learns nothing."""
@@ -99,7 +113,7 @@ class Forecast:
 
     def reserve(self, context: Context) -> MicroPerKwh:
         """The smoothed price of this hour."""
-        return at_least_one(max(self.base, self.by_hour.get(_hour(context), 0)))
+        return legal_reserve(max(self.base, self.by_hour.get(_hour(context), 0)))
 
     def traded(self, context: Context, price: MicroPerKwh) -> None:
         """Move this hour's expectation 3/10 of the way to the new price (Brown 1959)."""

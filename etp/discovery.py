@@ -168,7 +168,8 @@ class ResponseSeen:
 @dataclass(frozen=True, slots=True)
 class ClockSample:
     """One measurement of a battery's clock, also of one whose Response was late by it. For the operator: what decides
-    on bidding is measured over the session, which a third party cannot answer."""
+    on bidding is measured over the session, which a third party cannot answer.
+    """
 
     device_id: DeviceId
     offset_ms: float

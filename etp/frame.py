@@ -75,6 +75,7 @@ class Range(NamedTuple):
 U64_MAX: Final = 2**64 - 1
 MAX_PRICE_CENTS: Final = 10_000.0
 MAX_ENERGY_KWH: Final = 1_000_000.0
+MAX_PERCENT: Final = 100.0
 MAX_VOLTAGE: Final = 2_000.0
 MAX_RATE_KW: Final = 100_000.0
 
@@ -86,7 +87,7 @@ RANGES: Final[dict[str, Range]] = {
     "bid_price": Range(0.0, MAX_PRICE_CENTS, "c/kWh"),
     "sale_price": Range(0.0, MAX_PRICE_CENTS, "c/kWh"),
     "energy_total": Range(0.0, MAX_ENERGY_KWH, "kWh"),
-    "percentage_for_sale": Range(0.0, 100.0, "%"),
+    "percentage_for_sale": Range(0.0, MAX_PERCENT, "%"),
     "required_energy_amount": Range(0.0, MAX_ENERGY_KWH, "kWh"),
     "termination_code": Range(0, 255, ""),
     "remaining_battery_energy": Range(0.0, MAX_ENERGY_KWH, "kWh"),
@@ -117,10 +118,12 @@ _SIGN_BYTES: Final = tuple(OFFSETS[_NAMES[index]] + 7 for index in _DOUBLES)
 _TRADED_AT: Final = tuple(
     tuple((_INDEX[name], QUANTA[name][0]) for name in TRADED.get(kind, ())) for kind in MessageType
 )
+_LAST_KIND: Final = max(MessageType).value
+_WORST_HEALTH: Final = max(Health).value
 _BID: Final = MessageType.BID.value
 # One `<=` chain per field costs half of a loop over RANGES; the test that compares the two keeps them equal.
 assert Frame._fields == _NAMES
-assert FRAME_SIZE == 84
+assert FRAME_SIZE == 84  # noqa: PLR2004 - the number that the specification names
 
 
 def encode(frame: Frame) -> bytes:
@@ -147,15 +150,15 @@ def invalid(frame: Frame) -> str | None:
     """Why a frame is refused, or None. Ranges are design §3's; NaN and infinities fail every comparison below."""
     kind, _, _, ttl, bid, sale, total, share, required, _, remaining, health, voltage, rate = frame
     if (
-        0 <= kind <= 9
+        0 <= kind <= _LAST_KIND
         and ttl >= 1
         and 0.0 <= bid <= MAX_PRICE_CENTS
         and 0.0 <= sale <= MAX_PRICE_CENTS
         and 0.0 <= total <= MAX_ENERGY_KWH
-        and 0.0 <= share <= 100.0
+        and 0.0 <= share <= MAX_PERCENT
         and 0.0 <= required <= MAX_ENERGY_KWH
         and 0.0 <= remaining <= MAX_ENERGY_KWH
-        and 0 <= health <= 3
+        and 0 <= health <= _WORST_HEALTH
         and 0.0 <= voltage <= MAX_VOLTAGE
         and 0.0 <= rate <= MAX_RATE_KW
     ):

@@ -16,7 +16,6 @@ from etp.messages import stamped
 from etp.timing import TIMING
 from etp.units import MonotonicS
 
-
 LAST: Final = 255
 """Behind every priority of the table: a farewell never overtakes the answers before it."""
 

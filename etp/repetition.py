@@ -14,9 +14,19 @@ from etp.units import MonotonicS
 
 @dataclass(slots=True, eq=False)
 class Answer:
-    """The place of the last answer to a Bid; a Bid that replaces another shares its place, so one answer serves both."""
+    """The place of the last answer to a Bid. Where another Bid replaced it, that one's answer serves both."""
 
     envelope: Envelope | None = None
+    successor: "Answer | None" = None
+
+    def newest(self) -> "Answer":
+        """The place that holds the answer now; the way there is shortened, so that a long chain is walked once."""
+        newest = self
+        while newest.successor is not None:
+            newest = newest.successor
+        if newest is not self:
+            self.successor = newest
+        return newest
 
 
 class Repeated(Enum):

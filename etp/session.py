@@ -137,7 +137,7 @@ class Session:
         self.state = after
         self._events.append(Received(frame, raw))
 
-    def receive_eof(self, now: Now) -> None:
+    def receive_eof(self, now: Now) -> None:  # noqa: ARG002 - every input carries its instant
         """The connection is gone, by whoever's will."""
         self._close("the connection ended")
 
@@ -148,7 +148,9 @@ class Session:
         self._events.append(Violation(kind, reason))
         if frame.message_type == MessageType.BID and self.role is Role.BESS:
             legal = 0.0 <= frame.bid_price <= MAX_PRICE_CENTS
-            self.send(Envelope(messages.reject(self.device_id, code, refused=_whole(frame.bid_price) if legal else 0.0)), now)
+            self.send(
+                Envelope(messages.reject(self.device_id, code, refused=_whole(frame.bid_price) if legal else 0.0)), now
+            )
         if self._violations >= self._limits.violations:
             self._protocol_error("violations", f"{self._violations} frames against the rules", now)
 

@@ -66,7 +66,9 @@ class Timing:
     def __post_init__(self) -> None:
         accept, confirm = TIMING[MessageType.ACCEPT].max_delay_ms, TIMING[MessageType.CONFIRM].max_delay_ms
         if self.confirm_window_ms < accept + confirm:
-            raise ValueError(f"confirm_window_ms is {self.confirm_window_ms}; at least {accept + confirm} (Accept + Confirm)")
+            raise ValueError(
+                f"confirm_window_ms is {self.confirm_window_ms}; at least {accept + confirm} (Accept + Confirm)"
+            )
         if not 0 < self.accept_commit_limit_ms < accept:
             raise ValueError(f"accept_commit_limit_ms is {self.accept_commit_limit_ms}; between 1 and {accept - 1}")
 

@@ -60,7 +60,7 @@ def energy_from_wire(kwh: float) -> Wh:
 
 
 def energy_to_wire(energy: Wh) -> float:
-    """kWh of an energy in Wh."""
+    """KWh of an energy in Wh."""
     return energy / WH_PER_KWH
 
 
@@ -70,7 +70,7 @@ def telemetry_from_wire(kwh: float) -> Wh:
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:
-    """numerator / denominator (> 0) rounded half to even, in integers."""
+    """Numerator / denominator (> 0) rounded half to even, in integers."""
     quotient, remainder = divmod(numerator, denominator)
     twice = 2 * remainder
     return quotient + (twice > denominator or (twice == denominator and quotient % 2 == 1))

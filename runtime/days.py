@@ -12,19 +12,30 @@ STEP_S: Final = 1800
 
 @dataclass(frozen=True, slots=True)
 class PriceSeries:
-    """Half-hourly prices from `start_s` (unix seconds, UTC) on, µ/kWh; negative ones are as recorded."""
+    """Prices from `start_s` (unix seconds, so UTC: a clock change moves nothing) on, one per step, oldest first.
+
+    Raises ValueError where it has no price or no step.
+    """
 
     start_s: float
     values: tuple[int, ...]
+    """µ/kWh; negative ones are as recorded."""
+    step_s: int = STEP_S
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("values is empty; at least one price")
+        if self.step_s <= 0:
+            raise ValueError(f"step_s is {self.step_s}; above 0")
 
     def at(self, unix_s: float) -> int:
-        """The price of the half-hour that `unix_s` is in; before the first and after the last, those."""
-        index = int((unix_s - self.start_s) // STEP_S)
+        """The price of the step that `unix_s` is in (its start counts, its end does not); outside, the nearest, µ/kWh."""
+        index = int((unix_s - self.start_s) // self.step_s)
         return self.values[min(max(index, 0), len(self.values) - 1)]
 
 
 AGILE_2020_05: Final = PriceSeries(
-    1590004800,
+    1_590_004_800,
     (
         76_230,
         69_300,

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+LAST_PORT = 65_535
+
 
 class SettingsError(Exception):
     """A setting that cannot be used: which, what it was, and what would be right."""
@@ -20,7 +22,7 @@ def parse_address(setting: str, text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     try:
         ip_address(host)
-        if colon and 0 <= int(port) <= 65_535:
+        if colon and 0 <= int(port) <= LAST_PORT:
             return host, int(port)
     except ValueError:
         pass
@@ -52,6 +54,6 @@ class NodeSettings(BaseModel):
     @classmethod
     def _group(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
-        if not ip_address(host).is_multicast or not 1 <= int(port) <= 65_535:
+        if not ip_address(host).is_multicast or not 1 <= int(port) <= LAST_PORT:
             raise ValueError("expected a multicast group and port, such as 239.192.77.77:8888")
         return value

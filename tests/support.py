@@ -109,7 +109,7 @@ class Bench:
         return [MessageType(frame.message_type) for to, frame, _ in self.sent if to == device]
 
 
-def bench(  # noqa: PLR0913 - a builder of tests
+def bench(
     mechanism: str = "english",
     *,
     reserve: float = 12.5,

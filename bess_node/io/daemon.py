@@ -179,7 +179,7 @@ async def run(settings: BessSettings, lifecycle: Lifecycle) -> int:
         journal.close()
 
 
-async def _serve(
+async def _serve(  # noqa: PLR0917 - what `run` has made, handed on once
     settings: BessSettings,
     lifecycle: Lifecycle,
     journal: Journal,

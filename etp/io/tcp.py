@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         """The peer will send no more: what it sent whole is still handled."""
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The socket is gone."""
         if self._timer is not None:
             self._timer.cancel()

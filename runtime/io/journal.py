@@ -9,7 +9,6 @@ import fcntl
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -57,7 +56,7 @@ class JournalError(Exception):
     """The journal cannot be opened, read or written."""
 
 
-class JournalInUse(JournalError):  # noqa: N818 - says what is wrong
+class JournalInUse(JournalError):
     """Another process has this state directory."""
 
     def __init__(self, directory: Path) -> None:
@@ -66,14 +65,14 @@ class JournalInUse(JournalError):  # noqa: N818 - says what is wrong
         )
 
 
-class JournalOfAnotherNode(JournalError):  # noqa: N818 - says what is wrong
+class JournalOfAnotherNode(JournalError):
     """The journal belongs to another role or device."""
 
     def __init__(self, directory: Path, found: str, wanted: str) -> None:
         super().__init__(f"state directory {directory} belongs to {found}; this node is {wanted}")
 
 
-class JournalFull(JournalError):  # noqa: N818 - says what is wrong
+class JournalFull(JournalError):
     """The writer is too far behind."""
 
 

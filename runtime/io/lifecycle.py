@@ -8,10 +8,9 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 
 
-
 def _new_event_loop() -> asyncio.AbstractEventLoop:
     try:
-        import uvloop
+        import uvloop  # noqa: PLC0415 - may be missing
     except ImportError:  # no wheel for this platform: asyncio's own loop serves, more slowly
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()

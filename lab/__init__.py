@@ -1,0 +1,1 @@
+"""Experiments will live here: declared, seeded runs over `sim`."""
