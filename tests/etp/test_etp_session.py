@@ -61,7 +61,9 @@ def test_a_truncated_frame_is_no_event(length):
     assert list(core.events(at(1))) == [Closed("the connection ended")]
 
 
-@pytest.mark.parametrize("prefix", [b"\x53", b"\x54\x01", b"\x54\x00\x00\x01", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"])
+@pytest.mark.parametrize(
+    "prefix", [b"\x53", b"\x54\x01", b"\x54\x00\x00\x01", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"]
+)
 def test_a_wrong_prefix_ends_it_before_anything_is_kept(prefix):
     """The first wrong byte is answered with Terminate(PROTOCOL_ERROR); what follows is discarded, not buffered."""
     core = session()
@@ -87,13 +89,17 @@ def test_three_violations_end_it():
     core.receive_data(packet(BID._replace(bid_price=float("nan"))) * 4, at(1))
     list(core.events(at(1)))
     answers = [(f.message_type, f.termination_code) for f in sent(core)]
-    assert answers == [(MessageType.REJECT, RejectCode.INVALID)] * 3 + [(MessageType.TERMINATE, TerminateCode.PROTOCOL_ERROR)]
+    assert answers == [(MessageType.REJECT, RejectCode.INVALID)] * 3 + [
+        (MessageType.TERMINATE, TerminateCode.PROTOCOL_ERROR)
+    ]
 
 
 def test_another_device_is_not_authorised():
     """A Bid under another device_id than the session's gets Reject(NOT_AUTHORISED); other types are dropped."""
     core = session()
-    core.receive_data(packet(QUERY) + packet(BID._replace(device_id=501)) + packet(QUERY._replace(device_id=501)), at(1))
+    core.receive_data(
+        packet(QUERY) + packet(BID._replace(device_id=501)) + packet(QUERY._replace(device_id=501)), at(1)
+    )
     kinds = [type(event) for event in core.events(at(1))]
     assert kinds == [Bound, Received, Violation, Violation]
     assert [f.termination_code for f in sent(core)] == [RejectCode.NOT_AUTHORISED]
@@ -146,6 +152,7 @@ def test_a_farewell_unread_ends_after_a_second():
     """Closing takes at most farewell_s."""
     core = session()
     core.farewell(TerminateCode.BUSY, "no place", at(1))
+    assert [f.termination_code for f in sent(core)] == [TerminateCode.BUSY]
     core.advance(at(1.9))
     assert core.state is SessionState.CLOSING
     core.advance(at(2.0))
