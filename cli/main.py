@@ -4,6 +4,7 @@ import typer
 
 from bess_node.__main__ import main as bess_main
 from bess_node.settings import BessSettings
+from cli import decode, export
 from runtime.io.settings import command
 
 app = typer.Typer(
@@ -20,6 +21,8 @@ def etp() -> None:
 
 
 app.command("bess", help="Serve one battery: the seller's daemon.")(command(BessSettings, bess_main))
+app.command("decode")(decode.command)
+app.command("export")(export.command)
 
 if __name__ == "__main__":
     app()

@@ -145,7 +145,7 @@ class Shell:
             self._log.error("journal_failed", purpose=effect.purpose, error=str(error))
         self._settled(effect, error is None)
 
-    def _settled(self, effect: Commit, durable: bool) -> None:  # noqa: FBT001 - a call_soon callback takes positions
+    def _settled(self, effect: Commit, durable: bool) -> None:
         now = self._clock()
         outcome = self.core.committed if durable else self.core.commit_failed
         self.apply(outcome(effect, now), now)
