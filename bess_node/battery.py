@@ -58,15 +58,15 @@ class BatterySpec:
 
 
 class Battery:
-    """The state of one battery."""
+    """The state of one battery. Raises ValueError where `stored_wh` is negative or not finite.
+
+    More than the capacity counts as full: a journal may tell of a larger battery than the settings now do, and what does
+    not fit must not be sold.
+    """
 
     def __init__(
         self, spec: BatterySpec, stored_wh: float, *, cycles: float = 0.0, temperature_c: float = 25.0
     ) -> None:
-        """Raises ValueError where `stored_wh` is negative or not finite. More than the capacity counts as full: a journal
-
-        may tell of a larger battery than the settings now do, and what does not fit must not be sold.
-        """
         if not 0.0 <= stored_wh < inf:
             raise ValueError(f"stored_wh is {stored_wh}; finite and at least 0")
         self.spec = spec

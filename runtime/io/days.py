@@ -30,7 +30,8 @@ def load_day(path: Path) -> PriceSeries:
         raise SettingsError("day", str(path), f"expected the header {HEADER}")
     if len(lines) == 1:
         raise SettingsError("day", str(path), "expected at least one half-hour")
-    starts, values = [], []
+    starts: list[float] = []
+    values: list[int] = []
     for number, line in enumerate(lines[1:], 2):
         try:
             start, value = _half_hour(line)
