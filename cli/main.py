@@ -2,6 +2,8 @@
 
 import typer
 
+from aggregator_node.__main__ import main as aggregator_main
+from aggregator_node.settings import AggregatorSettings
 from bess_node.__main__ import main as bess_main
 from bess_node.settings import BessSettings
 from cli import decode, export
@@ -21,6 +23,7 @@ def etp() -> None:
 
 
 app.command("bess", help="Serve one battery: the seller's daemon.")(command(BessSettings, bess_main))
+app.command("aggregator", help="Buy energy: the buyer's daemon.")(command(AggregatorSettings, aggregator_main))
 app.command("decode")(decode.command)
 app.command("export")(export.command)
 

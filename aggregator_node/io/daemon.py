@@ -1,0 +1,238 @@
+"""The aggregator daemon: discovery, sessions to many batteries, and the journal around one buyer."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import structlog
+
+from aggregator_node.buyer import Buyer
+from aggregator_node.portfolio import Portfolio
+from aggregator_node.settings import AggregatorSettings
+from aggregator_node.strategy import STRATEGIES
+from etp.clock import Now
+from etp.codes import MessageType, Role, TerminateCode
+from etp.discovery import AggregatorDiscovery, DiscoveryLimits, PeerFound, PeerMoved
+from etp.discovery import Event as PeerEvent
+from etp.ids import Ids
+from etp.io.clock import system_now
+from etp.io.multicast import MulticastShell, open_multicast
+from etp.io.tcp import Connection, dial
+from etp.limits import Limits
+from etp.roster import Roster
+from etp.session import Bound, Event, Received, Session, Violation
+from etp.timing import REPLY_BUDGET_MS, Timing
+from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, Micro, MicroPerKwh, Wh
+from runtime.backoff import Backoff
+from runtime.histogram import Metrics
+from runtime.io.journal import Journal
+from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
+from runtime.io.metrics_file import keep_metrics
+from runtime.io.shell import Shell
+from runtime.settings import parse_address
+
+DIAL_TIMEOUT_S = 3.0
+TRIES_OF_A_FOUND_PEER = 5
+"""A discovered battery that cannot be reached so often is forgotten; its next Response finds it anew."""
+SESSIONS = 1200
+
+Address = tuple[str, int]
+
+
+class Links:
+    """Connections to batteries: one dialler per address, sessions bound to the device that answers."""
+
+    def __init__(
+        self, device_id: DeviceId, shell: Shell, buyer: Buyer, *, ids: Ids, metrics: Metrics, rng: random.Random
+    ) -> None:
+        self.filled = asyncio.Event()
+        self.events: asyncio.Queue[PeerEvent] = asyncio.Queue()
+        """Found batteries, to be dialled; bounded by discovery's own peer table."""
+        self.discovery: AggregatorDiscovery | None = None
+        self._device_id, self._shell, self._buyer = device_id, shell, buyer
+        self._ids, self._metrics, self._rng = ids, metrics, rng
+        self._limits = Limits()
+        self._backoff = Backoff()
+        self._ended: dict[Connection, asyncio.Event] = {}
+        self._dialled: set[Address] = set()
+
+    # -- the session's owner
+
+    def connected(self, connection: Connection, now: Now) -> Session | None:
+        """A new session; a Query makes the battery speak, and binds it."""
+        session = Session(Role.AGGREGATOR, self._device_id, self._ids, self._limits, now)
+        self._ended[connection] = asyncio.Event()
+        return session
+
+    def happened(self, connection: Connection, event: Event, now: Now) -> None:
+        """Carry out what an event asks of the buyer."""
+        if isinstance(event, Received):
+            self._metrics.count("received", MessageType(event.frame.message_type).name)
+            battery = DeviceId(event.frame.device_id)
+            self._shell.apply(self._buyer.receive(battery, event.frame, event.raw, now), now)
+            self._measure()
+        elif isinstance(event, Bound):
+            before = self._shell.roster.bind(event.device_id, connection)
+            if before is not None and before is not connection:
+                before.finish("another session took over", now)
+            self._shell.apply(self._buyer.session_opened(event.device_id, now), now)
+        elif isinstance(event, Violation):
+            self._metrics.count("violations", event.kind)
+
+    def _measure(self) -> None:
+        while self._buyer.reply_times:
+            kind, reply_ms = self._buyer.reply_times.popleft()
+            self._metrics.observe("reply_ms", kind, reply_ms, REPLY_BUDGET_MS)
+
+    def turned(self, now: Now) -> None:
+        """Keep the shell's timer right, and see whether the demand is held."""
+        self._shell.turned(now)
+        if self._buyer.portfolio.filled and not self._buyer.open_promises:
+            self.filled.set()
+
+    def disconnected(self, connection: Connection, now: Now) -> None:
+        """The connection is gone; its dialler goes on."""
+        peer = connection.session.peer_id if connection.session else None
+        if peer is not None and self._shell.roster.unbind(peer, connection):
+            self._shell.apply(self._buyer.session_lost(peer, now), now)
+        self._ended.pop(connection).set()
+
+    # -- dialling
+
+    def found(self, event: PeerEvent, tasks: asyncio.TaskGroup) -> None:
+        """A battery was found, or moved: dial it."""
+        if isinstance(event, PeerFound | PeerMoved):
+            self.reach((event.host, event.port), tasks, device_id=event.device_id)
+
+    def reach(self, address: Address, tasks: asyncio.TaskGroup, *, device_id: DeviceId | None = None) -> None:
+        """Keep a connection to an address, where none is kept yet."""
+        if address not in self._dialled and len(self._dialled) < SESSIONS:
+            self._dialled.add(address)
+            tasks.create_task(self._keep(address, device_id))
+
+    async def _keep(self, address: Address, device_id: DeviceId | None) -> None:
+        """Dial with back-off and jitter for ever; a discovered battery is given up after some tries."""
+        attempt = 0
+        while device_id is None or attempt < TRIES_OF_A_FOUND_PEER:
+            try:
+                connection = await dial(*address, self, system_now, timeout_s=DIAL_TIMEOUT_S)
+            except (OSError, TimeoutError):
+                self._metrics.count("dials_failed")
+                attempt += 1
+            else:
+                ended = self._ended.get(connection)
+                self._greet(connection)
+                if ended is not None:
+                    await ended.wait()
+                attempt = (
+                    0 if connection.session is not None and connection.session.peer_id is not None else attempt + 1
+                )
+            await asyncio.sleep(self._backoff.delay_s(attempt, self._rng))
+        self._dialled.discard(address)
+        if self.discovery is not None and device_id is not None:
+            self.discovery.forget(device_id)
+
+    def _greet(self, connection: Connection) -> None:
+        now = system_now()
+        connection.send(self._buyer.hello(now), now)
+
+    def goodbye(self) -> None:
+        """Tell every battery that we stop."""
+        now = system_now()
+        for connection in list(self._ended):
+            connection.farewell(TerminateCode.SHUTTING_DOWN, "shutting down", now)
+
+
+def portfolio_of(settings: AggregatorSettings) -> Portfolio:
+    """Demand and budget in integers."""
+    budget = None if settings.budget is None else Micro(round(settings.budget * MICRO_PER_CENT))
+    return Portfolio(Wh(round(settings.demand_kwh * WH_PER_KWH)), budget)
+
+
+async def run(settings: AggregatorSettings, lifecycle: Lifecycle) -> int:
+    """Trade until told to stop, or until the demand is held; 0 after an orderly end."""
+    raise_open_file_limit(SESSIONS + 64)
+    state_dir = settings.state_dir or Path(f"etp-aggregator-{settings.device_id}")
+    journal = Journal.open(state_dir, role="aggregator", device_id=settings.device_id)
+    try:
+        return await _trade(settings, lifecycle, journal, state_dir)
+    finally:
+        journal.close()
+
+
+async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Journal, state_dir: Path) -> int:
+    seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
+    device_id, rng, ids, metrics = DeviceId(settings.device_id), random.Random(seed), Ids(journal.mark), Metrics()
+    buyer = Buyer(
+        device_id,
+        value=MicroPerKwh(round(settings.max_price * MICRO_PER_CENT)),
+        portfolio=portfolio_of(settings),
+        strategy=STRATEGIES[settings.strategy],
+        ids=ids,
+        rng=rng,
+        timing=Timing(),
+    )
+    buyer.restored(journal.pending_rows(), system_now())
+    roster: Roster[Connection] = Roster(Limits())
+    shell = Shell(buyer, journal=journal, roster=roster, ids=ids, metrics=metrics, clock=system_now)
+    links = Links(device_id, shell, buyer, ids=ids, metrics=metrics, rng=rng)
+    multicast = await _discover(settings, links, ids, rng, lifecycle)
+    dialling = lifecycle.tasks.create_task(_dial_all(settings.peer, links))
+    keeper = lifecycle.tasks.create_task(keep_metrics(state_dir, metrics, lifecycle.stopping))
+    line = {"ready": True, "role": "aggregator", "device_id": settings.device_id}
+    announce(line | {"udp_group": settings.group, "profile": settings.profile})
+    structlog.get_logger().info("trading", device_id=settings.device_id, seed=seed)
+    if settings.until_filled:
+        waits = [asyncio.ensure_future(event.wait()) for event in (lifecycle.stopping, links.filled)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    else:
+        await lifecycle.stopping.wait()
+    lifecycle.stopping.set()
+    await _wind_down(buyer, shell, links)
+    multicast.close()
+    dialling.cancel()
+    await keeper
+    return 0
+
+
+async def _discover(
+    settings: AggregatorSettings, links: Links, ids: Ids, rng: random.Random, lifecycle: Lifecycle
+) -> MulticastShell:
+    group = parse_address("group", settings.group)
+    discovery = AggregatorDiscovery(
+        DeviceId(settings.device_id), group, ids=ids, rng=rng, limits=DiscoveryLimits(), timing=Timing()
+    )
+    links.discovery = discovery
+    shell = await open_multicast(
+        discovery,
+        group,
+        settings.interface,
+        listen=(settings.interface, 0),
+        clock=system_now,
+        on_event=links.events.put_nowait,
+    )
+    lifecycle.tasks.create_task(shell.run())
+    return shell
+
+
+async def _dial_all(peers: list[str], links: Links) -> None:
+    """Dial the configured peers, then each battery as it is found."""
+    async with asyncio.TaskGroup() as tasks:
+        for peer in peers:
+            links.reach(parse_address("peer", peer), tasks)
+        while True:
+            links.found(await links.events.get(), tasks)
+
+
+async def _wind_down(buyer: Buyer, shell: Shell, links: Links) -> None:
+    """No new bids; wait for open promises as long as the grace lasts, then say goodbye."""
+    buyer.stop()
+    try:
+        async with asyncio.timeout(Timing().shutdown_grace_ms / 1000):
+            await shell.until(lambda: not buyer.open_promises)
+    except TimeoutError:
+        structlog.get_logger().warning("promises_left_open", count=buyer.open_promises)
+    await shell.quiet()
+    links.goodbye()
+    await asyncio.sleep(0)
+    shell.stop()

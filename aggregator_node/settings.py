@@ -1,0 +1,22 @@
+"""The aggregator daemon's settings: every field is a flag, a TOML key and an ETP_ variable (design §8)."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from runtime.settings import NodeSettings
+
+
+class AggregatorSettings(NodeSettings):
+    """Options of `etp aggregator`."""
+
+    max_price: float = Field(18.5, gt=0, le=10_000, description="what a kWh is worth to this buyer, c/kWh")
+    demand_kwh: float = Field(6.75, gt=0, le=1_000_000, description="energy wanted in total, kWh")
+    budget: float | None = Field(
+        None, gt=0, le=1_000_000_000, description="money that may be spent in total, c; default: any"
+    )
+    strategy: Literal["random", "conservative", "aggressive", "truthful"] = Field("truthful", description="how it bids")
+    peer: list[str] = Field(
+        [], description="battery to dial where multicast does not reach, HOST:PORT; may be repeated"
+    )
+    until_filled: bool = Field(default=False, description="end with status 0 once the demand is held")
