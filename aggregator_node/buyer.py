@@ -321,7 +321,7 @@ class Buyer:
         if commit.purpose != "confirming" or battery.promise is None:
             return []
         if now.monotonic_s - commit.asked_s > COMMIT_LIMIT_S:
-            return self._give_up(battery, battery.promise, "released", TerminateCode.TIMEOUT, now)
+            return self._give_up(battery, battery.promise, TerminateCode.TIMEOUT, now)
         battery.promise.durable = True
         return self._confirm_again(battery, battery.promise, now)
 
@@ -331,17 +331,15 @@ class Buyer:
         if commit.purpose != "confirming" or battery.promise is None:
             self._retries.append((now.monotonic_s + PAUSE_S, commit))
             return []
-        return self._give_up(battery, battery.promise, "released", TerminateCode.CANNOT_DELIVER, now)
+        return self._give_up(battery, battery.promise, TerminateCode.CANNOT_DELIVER, now)
 
     def found(self, lookup: Lookup, row: Row | None, now: Now) -> list[Effect]:  # noqa: ARG002 - of the shell's interface
         """The buyer looks nothing up."""
         return []
 
-    def _give_up(
-        self, battery: Battery, promise: Promise, state: str, code: TerminateCode, now: Now
-    ) -> list[Effect]:
+    def _give_up(self, battery: Battery, promise: Promise, code: TerminateCode, now: Now) -> list[Effect]:
         self._close(battery, AffairInput.RELEASED)
-        row = promise.row._replace(state=state, time_us=now.wall_us, pending=False)
+        row = promise.row._replace(state="released", time_us=now.wall_us, pending=False)
         return [Write((row,)), Send(battery.device_id, Envelope(messages.terminate(self.device_id, code)))]
 
     def _close(self, battery: Battery, cause: AffairInput) -> None:
@@ -377,7 +375,7 @@ class Buyer:
         trade = {key: value for key, value in body.items() if key not in ("confirm", "accept")} | {"paid_micro": cost}
         return (end, Row("trade", 0, "confirmed", now.wall_us, trade, str(body["message_id"])))
 
-    def _failure(self, battery: Battery, frame: Frame, _: bytes, now: Now) -> list[Effect]:
+    def _failure(self, battery: Battery, frame: Frame, _: bytes, now: Now) -> list[Effect]:  # noqa: ARG002
         if battery.affair is AffairState.BIDDING:
             self._free(battery)
         battery.for_sale = Wh(0)

@@ -62,6 +62,8 @@ def pricing_of(settings: BessSettings) -> Pricing:
 
 def store_of(settings: BessSettings, level: Row | None, now: Now) -> Store:
     """The battery as the journal left it, or as the settings say at the first start."""
+    if settings.floor_kwh > settings.capacity_kwh:
+        raise SettingsError("floor_kwh", settings.floor_kwh, f"at most capacity_kwh ({settings.capacity_kwh})")
     spec = BatterySpec(
         capacity_wh=Wh(round(settings.capacity_kwh * WH_PER_KWH)),
         floor_wh=Wh(round(settings.floor_kwh * WH_PER_KWH)),

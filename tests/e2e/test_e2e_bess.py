@@ -183,6 +183,7 @@ def test_kill_between_accept_and_confirm(tmp_path: Path) -> None:
     ("options", "says"),
     [
         (["--reserve", "-1"], "reserve"),
+        (["--floor-kwh", "20"], "capacity_kwh"),
         (["--listen", "0.0.0.0:0"], "--allow-plaintext"),
         (["--mechanism", "dutch"], "english"),
         (["--config", "missing.toml"], "missing.toml"),
@@ -213,3 +214,33 @@ def test_decode_shows_and_judges() -> None:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
         assert done.returncode == status
         assert json.loads(done.stdout)["frame"]["bid_price"] == (13.0 if status == 0 else "NaN")
+
+
+def test_two_aggregators_compete(tmp_path: Path) -> None:
+    """Real daemons find the battery by multicast; the higher value wins near the lower one, and each buyer's journal agrees."""
+    seller = Daemon(tmp_path / "bess", "--closing-ms", "200")
+    group = ("--group", "239.192.77.77:18777", "--until-filled", "--strategy", "conservative", "--demand-kwh", "3")
+    buyers = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "cli.main", "aggregator", "--device-id", device, "--max-price", value, *group),
+                *("--state-dir", str(tmp_path / device)),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for device, value in (("500", "18.5"), ("501", "16.5"))
+    ]
+    try:
+        assert [buyer.wait(20) for buyer in buyers] == [0, 0]
+    finally:
+        for buyer in buyers:
+            buyer.kill()
+            buyer.wait()
+    assert seller.stop() == 0
+    sold = {row["bidder"]: row["paid_micro"] for row in seller.export() if row["kind"] == "trade"}
+    seller.state = tmp_path / "500"
+    bought = [row for row in seller.export() if row["kind"] == "trade"]
+    assert set(sold) == {500, 501}
+    assert [row["paid_micro"] for row in bought] == [sold[500]]
