@@ -274,7 +274,7 @@ class Buyer:
         terms = messages.terms(frame)
         self.portfolio.expose(battery.device_id, terms.energy, terms.paid)
         confirm = Envelope(messages.confirm(self.device_id, frame))
-        row = self._row(battery, "confirming", frame, stamp(confirm, self._ids, now), raw, now)
+        row = self._row(battery, frame, confirm=stamp(confirm, self._ids, now), raw=raw, now=now)
         battery.promise = Promise(raw, confirm, row, now.monotonic_s)
         return [Commit((row,), "confirming", (battery.device_id,), now.monotonic_s)]
 
@@ -296,7 +296,7 @@ class Buyer:
             Count("declined", code.name),
         ]
 
-    def _row(self, battery: Battery, state: str, accept: Frame, confirm: bytes, raw: bytes, now: Now) -> Row:
+    def _row(self, battery: Battery, accept: Frame, *, confirm: bytes, raw: bytes, now: Now) -> Row:
         terms = messages.terms(accept)
         body: dict[str, Scalar] = {
             "battery": battery.device_id,
@@ -307,7 +307,7 @@ class Buyer:
             "confirm": confirm.hex(),
             "accept": raw.hex(),
         }
-        return Row("promise", 0, state, now.wall_us, body, str(battery.device_id), pending=True)
+        return Row("promise", 0, "confirming", now.wall_us, body, str(battery.device_id), pending=True)
 
     def _confirm_again(self, battery: Battery, promise: Promise, now: Now) -> list[Effect]:
         delay = min(self._timing.confirm_retry_ms / 1000 * 2**promise.attempt, LONGEST_RETRY_S)
