@@ -47,6 +47,11 @@ class DeliveryQueue:
         self.outstanding_wh = Wh(0)
         """Confirmed and neither delivered nor given up."""
 
+    @property
+    def partial_wh(self) -> Wh:
+        """What has left for the trade that is not done yet, Wh."""
+        return self._queue[0].delivered if self._queue else Wh(0)
+
     def add(self, lot_id: LotId, energy: Wh) -> None:
         """Queue a trade. Raises ValueError where it has no energy: it would never end."""
         if energy <= 0:

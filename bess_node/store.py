@@ -15,6 +15,7 @@ from etp.effects import Row, Scalar
 from etp.frame import Frame
 from etp.units import WH_PER_KWH, DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
 
+MICRO = 1_000_000
 CHARGING_STEP_S = 0.25
 """Real seconds between two looks at the charger, where there is one."""
 
@@ -139,8 +140,16 @@ class Store:
         return Row("energy", delivery.lot_id, state, now.wall_us, body, str(delivery.lot_id), pending=False)
 
     def level(self, now: Now) -> Row:
-        """What the battery holds, so that a restart goes on from there."""
-        body: dict[str, Scalar] = {"energy_wh": self.held_wh}
+        """What the battery holds, so that a restart goes on from there.
+
+        What has left for a trade that is still pending counts as held: the restart delivers that trade whole.
+        """
+        on_its_way = self._deliveries.partial_wh / self.battery.spec.discharge_efficiency
+        body: dict[str, Scalar] = {
+            "energy_wh": self.held_wh,
+            "stored_uwh": round((self.battery.stored_exact_wh + on_its_way) * MICRO),
+            "micro_cycles": round(self.battery.cycles * MICRO),
+        }
         return Row("energy", LotId(0), "level", now.wall_us, body, "level")
 
     def restore(self, row: Row, now: Now) -> None:

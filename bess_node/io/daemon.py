@@ -14,7 +14,7 @@ from bess_node.desk import Desk, LotRules
 from bess_node.pricing import ByPrices, BySoc, Fixed, Forecast, Pricing
 from bess_node.settings import BessSettings
 from bess_node.solar import Solar
-from bess_node.store import MarketClock, Store
+from bess_node.store import MICRO, MarketClock, Store
 from etp.clock import Now
 from etp.codes import FailureCode, MessageType, Role, TerminateCode
 from etp.discovery import BessDiscovery, DiscoveryLimits
@@ -72,10 +72,11 @@ def store_of(settings: BessSettings, level: Row | None, now: Now) -> Store:
         discharge_efficiency=settings.efficiency,
     )
     first = settings.capacity_kwh if settings.energy_kwh is None else min(settings.energy_kwh, settings.capacity_kwh)
-    stored = float(str(level.body["energy_wh"])) if level is not None else first * WH_PER_KWH
+    stored = int(str(level.body["stored_uwh"])) / MICRO if level is not None else first * WH_PER_KWH
+    cycles = int(str(level.body["micro_cycles"])) / MICRO if level is not None else 0.0
     begin = settings.day_start if settings.day_start is not None else now.wall_us / 1e6
     return Store(
-        Battery(spec, stored),
+        Battery(spec, stored, cycles=cycles),
         pricing=pricing_of(settings),
         clock=MarketClock(now.monotonic_s, begin, settings.day_speed),
         for_sale_percent=settings.for_sale,
