@@ -24,8 +24,10 @@ class Weather:
 class End:
     """One side of a link, as its node sees it."""
 
-    def __init__(self, link: "Link", session: Session, happened: Callable[["End", Event], None]) -> None:
-        self.link, self.session, self.happened = link, session, happened
+    def __init__(
+        self, link: "Link", session: Session, happened: Callable[["End", Event], None], gone: Callable[["End"], None]
+    ) -> None:
+        self.link, self.session, self.happened, self.gone = link, session, happened, gone
         self.arrives_s = 0.0
         self.timer_s = float("inf")
 
@@ -50,6 +52,7 @@ class Link:
         self.ends: dict[Role, End] = {}
         self.up = True
         self.packets = 0
+        self.on_cut: Callable[[], None] = lambda: None
 
     def flush_soon(self, end: End) -> None:
         """Send what is queued, after the turn that queued it."""
@@ -108,11 +111,5 @@ class Link:
         self.up = False
         for end in self.ends.values():
             end.session.receive_eof(self.scheduler.now())
-            end.happened(end, _GONE)
-
-
-class Gone:
-    """The link is down."""
-
-
-_GONE: Event = Gone()  # type: ignore[assignment]
+            end.gone(end)
+        self.on_cut()

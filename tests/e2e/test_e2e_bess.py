@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from etp import messages
-from etp.codes import MessageType, RejectCode, TerminateCode
+from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.frame import Frame, decode, encode
 from etp.session import PREFIX
 
@@ -177,6 +177,19 @@ def test_kill_between_accept_and_confirm(tmp_path: Path) -> None:
     buyer.send(messages.query(500))
     assert messages.offer(buyer.receive(MessageType.RESPONSE)).for_sale == 6412
     assert last.stop() == 0
+
+
+def test_a_device_failure_is_told_and_recovers(daemon: Daemon) -> None:
+    """SIGUSR1: DeviceFailure to every session, bids refused; SIGUSR2: offered again."""
+    buyer = Buyer(daemon)
+    buyer.send(messages.query(500))
+    buyer.receive(MessageType.RESPONSE)
+    daemon.process.send_signal(signal.SIGUSR1)
+    assert buyer.receive(MessageType.DEVICE_FAILURE).termination_code == FailureCode.INVERTER
+    buyer.bid(13.0, 1)
+    assert buyer.receive(MessageType.REJECT).termination_code == RejectCode.UNAVAILABLE
+    daemon.process.send_signal(signal.SIGUSR2)
+    assert messages.offer(buyer.receive(MessageType.RESPONSE)).for_sale == 6412
 
 
 @pytest.mark.parametrize(
