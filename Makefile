@@ -3,7 +3,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types imports fmt lock clean
+.PHONY: help setup test lint types imports bench fmt lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ types: setup ## check types
 imports: setup ## check that arrows go one way and pure modules are pure
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tools.check_pure
+
+bench: setup ## measure, and fail where a limit is exceeded
+	$(BIN)/python -m benches
 
 fmt: setup ## format the code
 	$(BIN)/ruff format .

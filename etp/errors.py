@@ -4,7 +4,8 @@ EtpError
 ├── UnitError            a number that has no exact integer reading
 ├── FrameError           bytes that are no frame
 │   └── FrameLengthError   of another length than 84
-└── ProtocolError        the peer broke a rule of the session (kept as a cause, never raised by a core)
+└── SocketError          (etp.io.multicast) the operating system refused a socket at an address
+    └── AddressInUse       another socket has the port
 """
 
 
@@ -30,11 +31,3 @@ class FrameLengthError(FrameError):
     def __init__(self, *, length: int, expected: int) -> None:
         self.length, self.expected = length, expected
         super().__init__(f"a frame is {expected} bytes long; these are {length}")
-
-
-class ProtocolError(EtpError):
-    """The peer broke a rule of the session."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
