@@ -1,16 +1,37 @@
 """The ascending auction: bids are public, each must beat the ask, the last one standing wins at its own price.
 
-With private values the bidder with the highest value wins at about the second-highest one (Vickrey 1961;
-Krishna, Auction Theory, ch. 2), within one increment. State is one bid, so a bid costs the same however many came before.
+*Rule* (design §4): the ask starts at the reserve; a bid ≥ the ask leads and binds, and the ask becomes that bid + the
+increment. The lot closes when no better bid came for `closing_s`, at the latest `max_s` after its first bid.
+
+*Theory*: with private values it is best to go on up to one's value and no further, so that the highest value wins, at about
+the second-highest (W. Vickrey, "Counterspeculation, auctions, and competitive sealed tenders", 1961; V. Krishna, *Auction
+Theory*, ch. 2). "About": who raises by the least step pays at most one increment more than that, who jumps pays what
+it jumped to, and values closer than one increment may sell to the second. None of it holds for a lot that `max_s`
+ended: there the last word counts, not the highest value, which is why such a lot is marked.
+
+State is one bid: whoever is displaced is free, so a bid costs the same however many came before.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from etp.units import DeviceId, MicroPerKwh, MonotonicS
-from market.auction import Award, Bid, Closing, LotTerms, Refusal, Refused, Taken
+from market.auction import (
+    HIGHEST_PRICE,
+    UNDISCLOSED,
+    UNSOLD,
+    Award,
+    Bid,
+    Closing,
+    LotTerms,
+    Refusal,
+    Refused,
+    Taken,
+    checked,
+    require_lawful,
+)
 
-HIGHEST_PRICE = MicroPerKwh(100_000_000)
-"""What a frame can carry (10,000 c/kWh): the ask never rises above it, so at it the first bid to come stays."""
+LEAST_STEP: Final = MicroPerKwh(1)
+"""Of equal prices the earlier stays, so what leads next is at least this much higher."""
 
 
 class EnglishState(NamedTuple):
@@ -19,7 +40,9 @@ class EnglishState(NamedTuple):
     terms: LotTerms
     leader: Bid | None = None
     first_s: MonotonicS = MonotonicS(0.0)
+    """When the first bid led; means nothing without a leader."""
     last_s: MonotonicS = MonotonicS(0.0)
+    """When the leader's bid came; means nothing without one."""
 
 
 class English:
@@ -31,34 +54,44 @@ class English:
     immediate = False
 
     def open(self, terms: LotTerms) -> EnglishState:
-        """No leader yet."""
-        return EnglishState(terms)
+        """No leader yet. Raises TermsError."""
+        return EnglishState(checked(terms))
 
     def ask(self, state: EnglishState) -> MicroPerKwh:
-        """The reserve, then the leading bid + the increment."""
+        """The reserve (0 where hidden) until a bid leads, then the leading bid + the increment."""
         if state.leader is None and state.terms.hide_reserve:
-            return MicroPerKwh(0)
+            return UNDISCLOSED
         return self._needed(state)
 
     def _needed(self, state: EnglishState) -> MicroPerKwh:
+        # At most what a Bid can carry: an ask beyond it would lock the lot while a higher price can still be bid.
         if state.leader is None:
             return state.terms.reserve
-        return MicroPerKwh(min(state.leader.price + state.terms.increment, HIGHEST_PRICE))
+        step = max(state.terms.increment, LEAST_STEP)
+        return MicroPerKwh(min(state.leader.price + step, HIGHEST_PRICE))
 
     def bid(self, state: EnglishState, bid: Bid, now: MonotonicS) -> Taken | Refused:
-        """A bid ≥ the ask leads; what does not exceed the leader never does, whatever the increment."""
+        """A bid ≥ the ask leads, the leader's own too; refused, the leader's earlier one stands. Raises BidError."""
+        require_lawful(bid, state.terms.energy)
         if bid.price < state.terms.reserve:
-            return Refused(Refusal.BELOW_RESERVE)
+            return Refused(Refusal.BELOW_RESERVE, self.ask(state))
         leader = state.leader
         if leader is None:
             return Taken(EnglishState(state.terms, bid, now, now))
+        # The second test is for a leader at the highest price: of equal prices the earlier stays.
         if bid.price < self._needed(state) or bid.price <= leader.price:
-            return Refused(Refusal.OUTBID)
-        return Taken(EnglishState(state.terms, bid, state.first_s, now), leader)
+            return Refused(Refusal.OUTBID, self.ask(state))
+        displaced = leader if leader.bidder != bid.bidder else None
+        return Taken(EnglishState(state.terms, bid, state.first_s, now), displaced)
 
     def withdraw(self, state: EnglishState, bidder: DeviceId) -> EnglishState:  # noqa: ARG002 - one interface for all
-        """A leading bid binds."""
+        """The state as it is: a leading bid binds."""
         return state
+
+    def live(self, state: EnglishState, bidder: DeviceId) -> Bid | None:
+        """The leading bid, to its bidder."""
+        leader = state.leader
+        return leader if leader is not None and leader.bidder == bidder else None
 
     def bids(self, state: EnglishState) -> tuple[Bid, ...]:
         """The leader alone: whoever is displaced is free."""
@@ -75,9 +108,9 @@ class English:
         """Whether `max_s` ends it."""
         return state.leader is not None and state.first_s + state.terms.max_s < state.last_s + state.terms.closing_s
 
-    def close(self, state: EnglishState, now: MonotonicS) -> Closing:  # noqa: ARG002
+    def close(self, state: EnglishState, now: MonotonicS) -> Closing:  # noqa: ARG002 - one interface for all
         """The leader wins what it asked for, at its own price."""
         leader = state.leader
         if leader is None:
-            return Closing((), (), None)
+            return UNSOLD
         return Closing((Award(leader, leader.energy, leader.price),), (), leader)

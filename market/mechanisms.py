@@ -6,13 +6,14 @@ from typing import Final
 
 from market.auction import Mechanism
 from market.english import English
-from market.sealed import Immediate, Sealed, first_price, uniform, vickrey
+from market.immediate import Immediate
+from market.sealed import Sealed, first_price, uniform, vickrey
 
 _ALL: Final[tuple[Mechanism, ...]] = (
     English(),
     Sealed("first-price", first_price),
     Sealed("vickrey", vickrey),
     Sealed("uniform", uniform, divisible=True),
-    Immediate("first-above-reserve", first_price),
+    Immediate(),
 )
 MECHANISMS: Final[Mapping[str, Mechanism]] = MappingProxyType({mechanism.name: mechanism for mechanism in _ALL})

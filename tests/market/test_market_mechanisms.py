@@ -1,137 +1,121 @@
-"""The mechanisms against naive twins that replay the whole history of bids."""
+"""What holds for each mechanism of the table: names, disclosure, one bid per bidder, conservation, purity."""
+
+from copy import deepcopy
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from etp.units import MonotonicS
-from market.auction import Bid, LotTerms, Refused
+from market.auction import UNSOLD, Refusal, Refused
 from market.mechanisms import MECHANISMS
+from tests.market.naive import BIDDERS, RESERVE, TERMS, histories, offer, play
 
-TERMS = LotTerms(energy=10, reserve=5, increment=2, closing_s=1.0, max_s=3.0, hide_reserve=False)
-STEPS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 15), st.integers(1, 12), st.booleans()), max_size=14)
-
-
-def replay(mechanism, steps, *, divisible=True):
-    """Play (bidder, price, energy, withdraws) through the real thing; returns the state and what took part."""
-    state, history = mechanism.open(TERMS), []
-    for arrival, (bidder, price, energy, withdraws) in enumerate(steps):
-        if withdraws:
-            state = mechanism.withdraw(state, bidder)
-            history.append((bidder, None))
-            continue
-        bid = Bid(bidder, arrival, price, energy if divisible else 10, arrival)
-        verdict = mechanism.bid(state, bid, MonotonicS(0.0))
-        if not isinstance(verdict, Refused):
-            state = verdict.state
-            history.append((bidder, bid))
-    return state, history
+every = pytest.mark.parametrize("name", MECHANISMS)
+HIDDEN = TERMS._replace(hide_reserve=True)
 
 
-def standing(history):
-    """Who takes part in a sealed lot: each bidder's last word."""
-    return [bid for bid in dict(history).values() if bid is not None]
-
-
-def best(bids):
-    """The best bid, by looking at each pair."""
-    return next(b for b in bids if all((b.price, -b.arrival) >= (other.price, -other.arrival) for other in bids))
-
-
-@given(STEPS)
-def test_first_price_against_its_twin(steps):
-    """The best standing bid wins its energy and pays its bid."""
-    mechanism = MECHANISMS["first-price"]
-    state, history = replay(mechanism, steps)
-    bids, closing = standing(history), mechanism.close(state, MonotonicS(1.0))
-    if not bids:
-        assert closing.awards == ()
-        return
-    winner = best(bids)
-    assert [tuple(award) for award in closing.awards] == [(winner, winner.energy, winner.price)]
-    assert set(closing.losers) == set(bids) - {winner}
-
-
-@given(STEPS)
-def test_vickrey_against_its_twin(steps):
-    """The winner pays the best price among the others and the reserve."""
-    mechanism = MECHANISMS["vickrey"]
-    state, history = replay(mechanism, steps)
-    bids, closing = standing(history), mechanism.close(state, MonotonicS(1.0))
-    if bids:
-        winner = best(bids)
-        others = [bid.price for bid in bids if bid != winner]
-        assert [tuple(award) for award in closing.awards] == [(winner, winner.energy, max([5, *others]))]
-
-
-@given(STEPS)
-def test_uniform_against_a_twin_that_sells_each_wh(steps):
-    """Sell Wh by Wh to the best price left; all pay the best unserved Wh's price (not the only winner's own) or the reserve."""
-    mechanism = MECHANISMS["uniform"]
-    state, history = replay(mechanism, steps)
-    closing = mechanism.close(state, MonotonicS(1.0))
-    units = [(-bid.price, bid.arrival, bid) for bid in standing(history) for _ in range(bid.energy)]
-    units.sort(key=lambda unit: unit[:2])
-    sold, left = units[:10], units[10:]
-    winners = {bid for *_, bid in sold}
-    unserved = [bid.price for *_, bid in left if len(winners) > 1 or bid not in winners]
-    price = max([5, *unserved])
-    assert {(award.bid, award.energy) for award in closing.awards} == {
-        (bid, sum(1 for *_, other in sold if other == bid)) for bid in winners
+def test_names_and_kinds():
+    """The table holds the five of the command line, each under its own name, and says how each behaves."""
+    kinds = {name: (m.sealed, m.divisible, m.immediate) for name, m in MECHANISMS.items()}
+    assert kinds == {
+        "english": (False, False, False),
+        "first-price": (True, False, False),
+        "vickrey": (True, False, False),
+        "uniform": (True, True, False),
+        "first-above-reserve": (False, False, True),
     }
-    assert all(award.paid == price for award in closing.awards)
-    assert sum(award.energy for award in closing.awards) <= 10
+    assert all(mechanism.name == name for name, mechanism in MECHANISMS.items())
 
 
-@given(STEPS)
-def test_english_against_its_twin(steps):
-    """The leader is whoever last beat the ask; each accepted bid is at least the one before plus the increment."""
-    mechanism = MECHANISMS["english"]
-    state, history = replay(mechanism, [step for step in steps if not step[3]])
-    accepted = [bid for _, bid in history]
-    assert all(later.price >= earlier.price + 2 for earlier, later in zip(accepted, accepted[1:], strict=False))
-    assert mechanism.bids(state) == tuple(accepted[-1:])
-    assert mechanism.ask(state) == (accepted[-1].price + 2 if accepted else 5)
-    awards = mechanism.close(state, MonotonicS(1.0)).awards
-    assert [(award.bid, award.paid) for award in awards] == [(bid, bid.price) for bid in accepted[-1:]]
-
-
-def test_english_times():
-    """The close follows the last better bid, at most max_s after the first; then the lot counts as capped."""
-    mechanism = MECHANISMS["english"]
-    state = mechanism.open(TERMS)
+@every
+def test_a_lot_without_bids(name):
+    """It never closes by itself; closed, it sells nothing."""
+    mechanism, state = MECHANISMS[name], MECHANISMS[name].open(TERMS)
+    assert mechanism.ask(state) == RESERVE
+    assert mechanism.bids(state) == ()
+    assert mechanism.live(state, 1) is None
     assert mechanism.closes_at(state) is None
-    for index, second in enumerate((0.0, 0.9, 1.8, 2.7)):
-        state = mechanism.bid(state, Bid(1, index, 5 + 2 * index, 1, index), MonotonicS(second)).state
-        assert mechanism.capped(state) is (second > 2.0)
-    assert mechanism.closes_at(state) == 3.0
+    assert mechanism.capped(state) is False
+    assert mechanism.close(state, MonotonicS(9.0)) == UNSOLD
     assert mechanism.withdraw(state, 1) == state
 
 
-def test_english_at_the_highest_price():
-    """At the most that a frame can carry, the first bid stays."""
-    mechanism = MECHANISMS["english"]
-    state = mechanism.bid(mechanism.open(TERMS), Bid(1, 1, 100_000_000, 1, 1), MonotonicS(0.0)).state
-    assert mechanism.ask(state) == 100_000_000
-    assert isinstance(mechanism.bid(state, Bid(2, 2, 100_000_000, 1, 2), MonotonicS(0.1)), Refused)
-
-
-@pytest.mark.parametrize("name", MECHANISMS)
-def test_hidden_reserve_and_name(name):
-    """With a hidden reserve the ask is 0 before a bid; the table's names are the mechanisms' own."""
+@every
+def test_below_the_reserve_is_always_below_reserve(name):
+    """Before and after other bids, with the ask as it is disclosed."""
     mechanism = MECHANISMS[name]
-    assert mechanism.name == name
-    assert mechanism.ask(mechanism.open(TERMS._replace(hide_reserve=True))) == 0
-    assert mechanism.ask(mechanism.open(TERMS)) == 5
-    assert isinstance(mechanism.bid(mechanism.open(TERMS), Bid(1, 1, 4, 1, 1), MonotonicS(0.0)), Refused)
-    assert mechanism.capped(mechanism.open(TERMS)) is False
+    low = offer(1, RESERVE - 1)
+    state = mechanism.open(TERMS)
+    assert mechanism.bid(state, low, MonotonicS(0.0)) == Refused(Refusal.BELOW_RESERVE, RESERVE)
+    state = mechanism.bid(state, offer(2, RESERVE), MonotonicS(0.0)).state
+    verdict = mechanism.bid(state, low, MonotonicS(0.0))
+    assert verdict == Refused(Refusal.BELOW_RESERVE, mechanism.ask(state))
 
 
-def test_sealed_times():
-    """A sealed lot closes closing_s after its first bid; emptied, the clock starts anew; the baseline closes at once."""
-    sealed, immediate = MECHANISMS["vickrey"], MECHANISMS["first-above-reserve"]
-    bid = Bid(1, 1, 6, 1, 1)
-    state = sealed.bid(sealed.open(TERMS), bid, MonotonicS(2.0)).state
-    assert sealed.closes_at(state) == 3.0
-    assert sealed.closes_at(sealed.withdraw(state, 1)) is None
-    assert immediate.closes_at(immediate.bid(immediate.open(TERMS), bid, MonotonicS(2.0)).state) == 2.0
+@every
+def test_a_hidden_reserve_is_in_no_ask(name):
+    """Neither in the ask nor in a refusal, as long as no bid leads."""
+    mechanism = MECHANISMS[name]
+    state = mechanism.open(HIDDEN)
+    assert mechanism.ask(state) == 0
+    assert mechanism.bid(state, offer(1, RESERVE - 1), MonotonicS(0.0)) == Refused(Refusal.BELOW_RESERVE, 0)
+
+
+@every
+def test_a_bid_at_the_reserve_takes_part_and_wins_alone(name):
+    """The reserve itself is enough, and is what is paid."""
+    mechanism = MECHANISMS[name]
+    bid = offer(1, RESERVE, 4)
+    taken = mechanism.bid(mechanism.open(TERMS), bid, MonotonicS(7.0))
+    assert (taken.displaced, mechanism.live(taken.state, 1), mechanism.live(taken.state, 2)) == (None, bid, None)
+    closing = mechanism.close(taken.state, MonotonicS(8.0))
+    assert [tuple(award) for award in closing.awards] == [(bid, 4, RESERVE)]
+    assert closing.losers == ()
+
+
+@every
+@given(steps=histories())
+def test_one_bid_per_bidder_and_all_accounted_for(name, steps):
+    """Who takes part is either a winner or a loser, once; `live` and `bids` agree."""
+    mechanism = MECHANISMS[name]
+    state, _ = play(mechanism, steps)
+    bids, closing = mechanism.bids(state), mechanism.close(state, MonotonicS(99.0))
+    assert len({bid.bidder for bid in bids}) == len(bids)
+    assert {mechanism.live(state, bidder) for bidder in BIDDERS} - {None} == set(bids)
+    ended = [award.bid for award in closing.awards] + list(closing.losers)
+    assert sorted(ended) == sorted(bids)
+    assert (mechanism.closes_at(state) is None) == (not bids) == (not closing.awards)
+
+
+@every
+@given(steps=histories(divisible=True))
+def test_energy_and_price_are_conserved(name, steps):
+    """No award exceeds its bid, nor all together the lot; the price is between the reserve and the winner's bid."""
+    mechanism = MECHANISMS[name]
+    if not mechanism.divisible:
+        steps = [step for step in steps if step.bid is None or step.bid.energy <= TERMS.energy]
+    closing = mechanism.close(play(mechanism, steps)[0], MonotonicS(99.0))
+    assert all(0 < award.energy <= award.bid.energy for award in closing.awards)
+    assert sum(award.energy for award in closing.awards) <= TERMS.energy
+    assert all(RESERVE <= award.paid <= award.bid.price for award in closing.awards)
+    if closing.price_setter is not None:
+        assert {award.paid for award in closing.awards} == {closing.price_setter.price}
+    else:
+        assert {award.paid for award in closing.awards} <= {RESERVE}
+
+
+@every
+@given(steps=histories())
+def test_a_state_never_changes(name, steps):
+    """Judging, withdrawing and closing leave the state they were given as it was, and a refusal makes no new one."""
+    mechanism = MECHANISMS[name]
+    state = mechanism.open(TERMS)
+    for step in steps:
+        before = (state.terms, mechanism.bids(state), mechanism.closes_at(state))
+        copy = deepcopy(mechanism.bids(state))
+        after = mechanism.withdraw(state, step.bidder) if step.bid is None else state
+        verdict = mechanism.bid(state, step.bid, MonotonicS(step.now)) if step.bid else None
+        mechanism.close(state, MonotonicS(step.now))
+        assert (state.terms, mechanism.bids(state), mechanism.closes_at(state)) == before
+        assert mechanism.bids(state) == copy
+        state = after if verdict is None or isinstance(verdict, Refused) else verdict.state
