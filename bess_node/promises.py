@@ -1,93 +1,294 @@
-"""The journal rows of a lot and its promise: one place that says what is written down, and under which subject."""
+"""The counter for promises: reserve → accept → confirm → finished, each step durable before it is said (design §4)."""
 
-from collections.abc import Sequence
-from hashlib import sha256
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
-from bess_node.affairs import Reservation
-from etp.effects import Row, Scalar
-from etp.state import LotState
-from etp.units import DeviceId, LotId, WallUs, money
-from market.auction import Bid
+from bess_node import rows
+from bess_node.affairs import Affair, Reservation
+from bess_node.books import Books, OpenLot
+from etp import messages
+from etp.clock import Now
+from etp.codes import MessageType, RejectCode, TerminateCode
+from etp.effects import Commit, Count, Effect, Envelope, Lookup, Row, Send, Write
+from etp.frame import Frame
+from etp.state import AffairInput, LotState
+from etp.timing import carries_time
+from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS
+from market.auction import Award
 
+STORAGE_RETRY_S: Final = 1.0
+"""After a failed commit nothing new is promised for this long, and what must be written is tried again."""
 
-def reserved(reservation: Reservation, time_us: WallUs) -> Row:
-    """RESERVED: a restart must release it."""
-    return _promise(reservation, LotState.RESERVED, time_us, pending=True)
-
-
-def released(reservation: Reservation, time_us: WallUs, reason: str) -> Row:
-    """RELEASED: the energy is free again."""
-    return _promise(reservation, LotState.RELEASED, time_us, pending=False, reason=reason)
-
-
-def confirmed(reservation: Reservation, time_us: WallUs, *, confirm: bytes, answer: bytes) -> tuple[Row, ...]:
-    """CONFIRMED: the promise, its trade, its delivery to come and the answer to its Confirm, in one transaction."""
-    r = reservation
-    trade = _terms(r) | {"paid_micro": money(r.paid, r.energy)}
-    delivery: dict[str, Scalar] = {"bidder": r.bidder, "energy_wh": r.energy, "price_micro_per_kwh": r.paid}
-    return (
-        _promise(r, LotState.CONFIRMED, time_us, pending=False),
-        Row("trade", r.lot_id, LotState.CONFIRMED.value, time_us, trade, str(r.lot_id)),
-        Row("energy", r.lot_id, "pending", time_us, delivery, str(r.lot_id), pending=True),
-        answered(r.lot_id, r.bidder, time_us, confirm=confirm, answer=answer),
-    )
+Step = Callable[[Reservation, Commit, Now], list[Effect]]
 
 
-def answered(lot_id: LotId, bidder: DeviceId, time_us: WallUs, *, confirm: bytes, answer: bytes) -> Row:
-    """The answer to a Confirm that decided a promise: kept for ever, found by buyer and message_id."""
-    message_id = int.from_bytes(confirm[1:9], "little")
-    body: dict[str, Scalar] = {"bidder": bidder, "confirm": confirm.hex(), "answer": answer.hex()}
-    return Row("answer", lot_id, "answered", time_us, body, confirm_subject(bidder, message_id))
+class Promises:
+    """See the module."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._retries: list[tuple[float, Commit]] = []
+        self._durable: dict[str, Step] = {
+            "reserve": self._reserved,
+            "confirm": self._confirmed,
+            "release": self._freed,
+        }
+        self._failed: dict[str, Step] = {"reserve": self._not_reserved, "confirm": self._not_confirmed}
+
+    def reserve(self, lot: OpenLot, awards: Iterable[Award], ended: Row, now: Now) -> list[Effect]:
+        """Reserve what a closed lot awards; the Accepts follow once that is durable, together with how the lot ended."""
+        made = [self._reservation(lot, index, award, now) for index, award in enumerate(awards)]
+        if not made:
+            return [Write((ended,))]
+        written = (ended, *(rows.reserved(r, now.wall_us) for r in made))
+        return [Commit(written, "reserve", tuple(r.lot_id for r in made), now.monotonic_s)]
+
+    def _reservation(self, lot: OpenLot, index: int, award: Award, now: Now) -> Reservation:
+        # One lot_id has at most one buyer, ever: further winners of a divided lot get ids of their own.
+        lot_id = lot.lot_id if index == 0 else LotId(self._books.ids.next(now.wall_us))
+        affair = self._books.affairs.get(award.bid.bidder, now.monotonic_s)
+        assert affair.live is not None
+        made = Reservation(lot_id, affair.device_id, affair.live, award.energy, award.paid)
+        affair.live.answer.envelope = None  # the Accept is its answer, once it is durable
+        affair.live, affair.reservation = None, made
+        affair.move(AffairInput.WON)
+        self._books.reservations[lot_id] = made
+        return made
+
+    # -- what the journal says
+
+    def committed(self, commit: Commit, now: Now) -> list[Effect]:
+        """The rows of a Commit are durable."""
+        return self._told_short(commit) if commit.purpose == "short" else self._after(commit, self._durable, now)
+
+    def commit_failed(self, commit: Commit, now: Now) -> list[Effect]:
+        """The rows of a Commit are not in the journal and will not be."""
+        self._books.storage_bad_until_s = now.monotonic_s + STORAGE_RETRY_S
+        if commit.purpose in ("release", "short"):
+            self._retries.append((self._books.storage_bad_until_s, commit))
+        return [Count("commits_failed", commit.purpose), *self._after(commit, self._failed, now)]
+
+    def _after(self, commit: Commit, steps: dict[str, Step], now: Now) -> list[Effect]:
+        step = steps.get(commit.purpose)
+        found = (self._books.reservations.get(LotId(key)) for key in commit.keys)
+        return [effect for r in found if step and r for effect in step(r, commit, now)]
+
+    def _reserved(self, r: Reservation, commit: Commit, now: Now) -> list[Effect]:
+        if r.resolving:
+            return []
+        slow = now.monotonic_s - commit.asked_s > self._books.timing.accept_commit_limit_ms / 1000
+        if slow or not self._books.selling:
+            return self.release(r, "accept not sent", now)
+        frame = messages.accept(
+            self._books.device_id, energy=r.energy, paid=r.paid, bid_price=r.bid.price, offer=self._books.offer()
+        )
+        r.accept = r.bid.answer.envelope = Envelope(frame)
+        self._books.stamped(r.accept, now)
+        r.deadline_s = MonotonicS(now.monotonic_s + self._books.timing.confirm_window_ms / 1000)
+        self._books.reservations.move_to_end(r.lot_id)  # kept in order of their deadlines
+        return [Send(r.bidder, r.accept), Count("promises", "accepted")]
+
+    def _not_reserved(self, r: Reservation, _: Commit, now: Now) -> list[Effect]:
+        self._forget(r, now)
+        return [Send(r.bidder, self._unavailable(r))]
+
+    def _unavailable(self, r: Reservation) -> Envelope:
+        r.bid.answer.envelope = self._books.reject(RejectCode.UNAVAILABLE, price=r.bid.price)
+        return r.bid.answer.envelope
+
+    def _confirmed(self, r: Reservation, commit: Commit, now: Now) -> list[Effect]:
+        affair = self._forget(r, now, AffairInput.FINISHED)
+        affair.traded()
+        answer = self._remember(affair, commit.rows[-1])
+        self._books.store.sold(r.lot_id, r.bidder, r.energy, r.paid, now)
+        return [Send(r.bidder, answer), Count("promises", "confirmed")]
+
+    def _not_confirmed(self, r: Reservation, _: Commit, now: Now) -> list[Effect]:
+        r.resolving = False
+        return self.release(r, "journal failed", now, code=TerminateCode.CANNOT_DELIVER)
+
+    def _freed(self, r: Reservation, commit: Commit, now: Now) -> list[Effect]:
+        affair = self._forget(r, now)
+        if commit.rows[-1].kind == "answer":
+            answer = self._remember(affair, commit.rows[-1])
+        elif r.accept is None:
+            answer = self._unavailable(r)
+        else:
+            ours = self._books.failure is not None or commit.rows[0].body["reason"] == "journal failed"
+            answer = self._books.terminate(TerminateCode.CANNOT_DELIVER if ours else TerminateCode.TIMEOUT)
+        return [Send(r.bidder, answer)]
+
+    def _told_short(self, commit: Commit) -> list[Effect]:
+        return [
+            Send(DeviceId(int(str(row.body["bidder"]))), self._books.terminate(TerminateCode.CANNOT_DELIVER))
+            for row in commit.rows
+            if row.state == "short"
+        ]
+
+    @staticmethod
+    def _remember(affair: Affair, row: Row) -> Envelope:
+        """Keep the answer in an `answer` row for when its Confirm is repeated; returns that answer."""
+        confirm, answer = _exchange(row)
+        affair.remember_confirm(int.from_bytes(confirm[1:9], "little"), confirm, answer)
+        return answer
+
+    def _forget(self, r: Reservation, now: Now, cause: AffairInput = AffairInput.RELEASED) -> Affair:
+        del self._books.reservations[r.lot_id]
+        affair = self._books.affairs.get(r.bidder, now.monotonic_s)
+        affair.reservation = None
+        affair.move(cause)
+        return affair
+
+    # -- Confirms
+
+    def confirm(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
+        """Answer a Confirm: the promise in force decides, or what the journal knows."""
+        known = affair.confirms.get(frame.message_id)
+        if known is not None and known[0] == raw:
+            return [Count("repeated", "CONFIRM"), *([Send(affair.device_id, known[1])] if known[1] else [])]
+        if known is not None and carries_time(frame.message_id):
+            return self._reused(affair, [known[0], raw], now)
+        r = affair.reservation
+        if r is None or r.accept is None:
+            subject = rows.confirm_subject(affair.device_id, frame.message_id)
+            return [Lookup("answer", subject, affair.device_id, frame, raw)]
+        if r.resolving:
+            return [Count("confirms_ignored")]  # its promise is being decided; that answer goes out
+        return self._decide(affair, r, frame, raw, now)
+
+    def _decide(self, affair: Affair, r: Reservation, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
+        terms = messages.terms(frame)
+        overdue = r.deadline_s is None or now.monotonic_s >= r.deadline_s
+        if overdue or self._books.is_late(frame, now) or self._books.is_from_future(frame, now):
+            return self.release(r, "late confirm", now, code=TerminateCode.TIMEOUT, confirm=raw)
+        if (terms.energy, terms.paid) != (r.energy, r.paid):
+            self._declined(affair, now)
+            return self.release(r, "other terms", now, code=TerminateCode.CANNOT_DELIVER, confirm=raw)
+        r.resolving = True
+        affair.move(AffairInput.CONFIRMED)
+        answer = self._books.stamped(self._books.terminate(TerminateCode.FINISHED), now)
+        written = rows.confirmed(r, now.wall_us, confirm=raw, answer=answer)
+        affair.remember_confirm(frame.message_id, raw, None)
+        return [Commit(written, "confirm", (r.lot_id,), now.monotonic_s)]
+
+    def found(self, lookup: Lookup, row: Row | None, now: Now) -> list[Effect]:
+        """The journal's word on a Confirm that matches nothing in force."""
+        affair = self._books.affairs.get(lookup.device_id, now.monotonic_s)
+        if lookup.kind == "answer":
+            return self._found_answer(affair, lookup, row, now)
+        stands = row is not None and row.state == LotState.CONFIRMED.value and _same_terms(row, lookup.frame)
+        answer = self._books.terminate(TerminateCode.FINISHED if stands else TerminateCode.TIMEOUT)
+        affair.remember_confirm(lookup.frame.message_id, lookup.raw, answer)
+        return [Send(affair.device_id, answer), Count("confirms_unmatched")]
+
+    def _found_answer(self, affair: Affair, lookup: Lookup, row: Row | None, now: Now) -> list[Effect]:
+        if row is not None:
+            confirm, answer = _exchange(row)
+            if confirm == lookup.raw:
+                affair.remember_confirm(lookup.frame.message_id, lookup.raw, answer)
+                return [Count("repeated", "CONFIRM"), Send(affair.device_id, answer)]
+            if carries_time(lookup.frame.message_id):
+                return self._reused(affair, [confirm, lookup.raw], now)
+        return [Lookup("promise", str(affair.device_id), affair.device_id, lookup.frame, lookup.raw)]
+
+    def _reused(self, affair: Affair, frames: list[bytes], now: Now) -> list[Effect]:
+        refusal = self._books.reject(RejectCode.INVALID, price=MicroPerKwh(0))
+        evidence = self._books.evidence(affair, "confirm_id_reused", frames, now)
+        return [*evidence, Send(affair.device_id, refusal)]
+
+    # -- giving up
+
+    def release(
+        self, r: Reservation, reason: str, now: Now, *, code: TerminateCode | None = None, confirm: bytes | None = None
+    ) -> list[Effect]:
+        """Give a promise up; its buyer is told, and its energy offered again, once that is durable."""
+        r.resolving = True
+        written: tuple[Row, ...] = (rows.released(r, now.wall_us, reason),)
+        if confirm is not None and code is not None:
+            answer = self._books.stamped(self._books.terminate(code), now)
+            written += (rows.answered(r.lot_id, r.bidder, now.wall_us, confirm=confirm, answer=answer),)
+        return [Commit(written, "release", (r.lot_id,), now.monotonic_s), Count("promises_released", reason)]
+
+    def release_accepted(self, reason: str, now: Now) -> list[Effect]:
+        """Give up what was accepted; what is still being reserved gives itself up once it is durable."""
+        accepted = [r for r in self._books.reservations.values() if r.accept is not None]
+        return self._release_each(accepted, reason, now)
+
+    def release_all(self, reason: str, now: Now) -> list[Effect]:
+        """Give up whatever is neither confirmed nor released."""
+        return self._release_each(list(self._books.reservations.values()), reason, now)
+
+    def _release_each(self, reservations: Iterable[Reservation], reason: str, now: Now) -> list[Effect]:
+        return [effect for r in reservations if not r.resolving for effect in self.release(r, reason, now)]
+
+    def decline(self, affair: Affair, now: Now) -> list[Effect]:
+        """A Terminate from a buyer whose Accept is unresolved."""
+        r = affair.reservation
+        if r is None or r.accept is None or r.resolving:
+            return []
+        self._declined(affair, now)
+        return self.release(r, "declined", now)
+
+    def _declined(self, affair: Affair, now: Now) -> None:
+        affair.decline(now.monotonic_s, free_per_hour=self._books.limits.free_declines_per_hour)
+
+    def short(self, ended: tuple[Row, ...], now: Now) -> list[Effect]:
+        """Deliveries ended short: say so once that is durable."""
+        if not ended:
+            return []
+        return [Commit(ended, "short", tuple(row.lot_id for row in ended), now.monotonic_s)]
+
+    # -- time
+
+    def next_deadline(self) -> MonotonicS | None:
+        """When `advance` has something to do."""
+        held = self._books.reservations.values()
+        expiry = next((r.deadline_s for r in held if r.deadline_s and not r.resolving), None)
+        due: list[float] = [at for at, _ in self._retries] + ([expiry] if expiry is not None else [])
+        return MonotonicS(min(due)) if due else None
+
+    def advance(self, now: Now) -> list[Effect]:
+        """Release what was not confirmed in time; try again what could not be written."""
+        effects = self._expire(now)
+        effects += [commit for at, commit in self._retries if at <= now.monotonic_s]
+        self._retries = [retry for retry in self._retries if retry[0] > now.monotonic_s]
+        return effects
+
+    def _expire(self, now: Now) -> list[Effect]:
+        effects: list[Effect] = []
+        for r in list(self._books.reservations.values()):
+            if r.deadline_s is None or r.resolving:
+                continue
+            if now.monotonic_s < r.deadline_s:
+                break
+            self._books.affairs.get(r.bidder, now.monotonic_s).lapse(now.monotonic_s)
+            effects += self.release(r, "no confirm", now)
+        return effects
+
+    def restored(self, pending: Iterable[Row], now: Now) -> list[Effect]:
+        """After a restart: what was RESERVED is RELEASED."""
+        written = tuple(
+            Row(
+                "promise",
+                row.lot_id,
+                LotState.RELEASED.value,
+                now.wall_us,
+                dict(row.body) | {"reason": "restart"},
+                row.subject,
+                pending=False,
+            )
+            for row in pending
+            if row.kind == "promise"
+        )
+        return [Commit(written, "restart", (), now.monotonic_s)] if written else []
 
 
-def confirm_subject(bidder: DeviceId, message_id: int) -> str:
-    """Where a Confirm's answer is found."""
-    return f"{bidder}:{message_id}"
+def _exchange(row: Row) -> tuple[bytes, Envelope]:
+    """The Confirm and its answer out of an `answer` row."""
+    answer = Envelope(Frame(MessageType.TERMINATE), bytes.fromhex(str(row.body["answer"])))
+    return bytes.fromhex(str(row.body["confirm"])), answer
 
 
-def lot_closed(
-    lot_id: LotId,
-    state: LotState,
-    time_us: WallUs,
-    *,
-    mechanism: str,
-    bids: int,
-    digest: bytes,
-    setter: Bid | None,
-    capped: bool,
-) -> Row:
-    """How a lot ended: the digest of its bids in order of arrival and the bid that set the price."""
-    body: dict[str, Scalar] = {
-        "mechanism": mechanism,
-        "bids": bids,
-        "digest": digest.hex(),
-        "capped": capped,
-        "setter_bidder": setter.bidder if setter else None,
-        "setter_message_id": setter.message_id if setter else None,
-        "setter_price_micro_per_kwh": setter.price if setter else None,
-    }
-    return Row("lot", lot_id, state.value, time_us, body, str(lot_id))
-
-
-def evidence(bidder: DeviceId, time_us: WallUs, *, kind: str, frames: Sequence[bytes]) -> Row:
-    """A message_id that came with two contents: both kept."""
-    body: dict[str, Scalar] = {"bidder": bidder, "what": kind}
-    body |= {f"frame_{index}": raw.hex() for index, raw in enumerate(frames)}
-    subject = sha256(b"".join(frames)).hexdigest()[:16]
-    return Row("security", LotId(0), kind, time_us, body, subject)
-
-
-def _terms(r: Reservation) -> dict[str, Scalar]:
-    return {
-        "bidder": r.bidder,
-        "message_id": r.bid.message_id,
-        "energy_wh": r.energy,
-        "price_micro_per_kwh": r.paid,
-        "bid_micro_per_kwh": r.bid.price,
-    }
-
-
-def _promise(r: Reservation, state: LotState, time_us: WallUs, *, pending: bool, reason: str | None = None) -> Row:
-    body = _terms(r) | ({"reason": reason} if reason else {})
-    # One affair at a time: a buyer's newest promise row is the state of the lot its next Confirm can be about.
-    return Row("promise", r.lot_id, state.value, time_us, body, str(r.bidder), pending)
+def _same_terms(row: Row, frame: Frame) -> bool:
+    terms: Any = messages.terms(frame)
+    return (row.body["energy_wh"], row.body["price_micro_per_kwh"]) == (terms.energy, terms.paid)

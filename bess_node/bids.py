@@ -1,0 +1,147 @@
+"""The counter for bids: every Bid is answered at once, with a Response (it takes part) or a Reject (design §4)."""
+
+from bess_node.affairs import Affair, LiveBid
+from bess_node.books import Books, OpenLot
+from etp.clock import Now
+from etp.codes import RejectCode
+from etp.effects import BidRow, Count, Effect, Envelope, RecordBid, Send
+from etp.frame import Frame
+from etp.repetition import Answer, Repeated
+from etp.state import AffairInput
+from etp.timing import carries_time
+from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh
+from market.auction import Bid, Refusal, Refused
+
+REFUSALS = {Refusal.BELOW_RESERVE: RejectCode.BELOW_RESERVE, Refusal.OUTBID: RejectCode.OUTBID}
+
+
+class Bids:
+    """See the module. Bids stamped before `started_us`, when this process began, are late."""
+
+    def __init__(self, books: Books, started_us: WallUs) -> None:
+        self._books, self._started_us = books, started_us
+        self._mechanism = books.rules.mechanism
+        self._arrival = 0
+
+    def receive(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
+        """Judge a Bid. One that takes part in an immediate mechanism has won: the caller closes the lot, and that answers it."""
+        known = affair.memory.recall(frame.message_id, raw, now.monotonic_s)
+        if known is not None:
+            return self._repeated(affair, frame, raw, known, now)
+        live = LiveBid(
+            MessageId(frame.message_id),
+            Wh(round(frame.required_energy_amount * WH_PER_KWH)),
+            MicroPerKwh(round(frame.bid_price * MICRO_PER_CENT)),
+            Answer(),
+        )
+        affair.memory.remember(frame.message_id, raw, live.answer, now.monotonic_s)
+        lot = self._books.lot
+        code = self._untimely(affair, frame, now) or self._unavailable(affair, now)
+        if code is None and lot is not None:
+            code = self._wrong_size(live.energy, lot.terms.energy) or self._probing(affair, live.price, lot)
+        if code is not None or lot is None:
+            return self._refuse(affair, live, code or RejectCode.UNAVAILABLE, now)
+        return self._judge(affair, live, lot, raw, now)
+
+    def _repeated(
+        self, affair: Affair, frame: Frame, raw: bytes, known: tuple[Repeated, Answer], now: Now
+    ) -> list[Effect]:
+        how, answer = known
+        if how is Repeated.OTHER:
+            refusal = self._books.reject(RejectCode.INVALID, price=MicroPerKwh(round(frame.bid_price * MICRO_PER_CENT)))
+            evidence = self._books.evidence(affair, "bid_id_reused", [raw], now)
+            return [*evidence, Send(affair.device_id, refusal)]
+        envelope = answer.newest().envelope
+        repeats: list[Effect] = [Count("repeated", "BID")]
+        return [*repeats, Send(affair.device_id, envelope)] if envelope is not None and envelope.raw else repeats
+
+    # -- what refuses a Bid before the market sees it
+
+    def _untimely(self, affair: Affair, frame: Frame, now: Now) -> RejectCode | None:
+        if self._books.is_from_future(frame, now):
+            return RejectCode.INVALID
+        before_start = carries_time(frame.message_id) and frame.message_id < self._started_us
+        if before_start or self._books.is_late(frame, now):
+            return RejectCode.LATE
+        return None if affair.bucket.take(now.monotonic_s) else RejectCode.TOO_MANY
+
+    def _unavailable(self, affair: Affair, now: Now) -> RejectCode | None:
+        books = self._books
+        busy = books.lot is None or not books.selling or affair.reservation is not None
+        barred = now.monotonic_s < max(affair.barred_until_s, books.storage_bad_until_s)
+        return RejectCode.UNAVAILABLE if busy or barred else None
+
+    def _wrong_size(self, wanted: Wh, lot: Wh) -> RejectCode | None:
+        too_much = wanted > lot and not self._mechanism.divisible
+        return RejectCode.INSUFFICIENT if too_much or wanted < min(self._books.rules.min_lot, lot) else None
+
+    def _probing(self, affair: Affair, price: MicroPerKwh, lot: OpenLot) -> RejectCode | None:
+        """Three BELOW_RESERVE per device and lot while the reserve is hidden, then TOO_MANY: no binary search for it."""
+        if not self._books.rules.hide_reserve or price >= lot.terms.reserve:
+            return None
+        if affair.tries_lot != lot.lot_id:
+            affair.tries_lot, affair.reserve_tries = lot.lot_id, 0
+        affair.reserve_tries += 1
+        return RejectCode.TOO_MANY if affair.reserve_tries > self._books.limits.hidden_reserve_tries else None
+
+    # -- what the market says
+
+    def _judge(self, affair: Affair, live: LiveBid, lot: OpenLot, raw: bytes, now: Now) -> list[Effect]:
+        self._arrival += 1
+        lot.bids += 1
+        lot.digest.update(raw)
+        bid = Bid(affair.device_id, live.message_id, live.price, live.energy, self._arrival)
+        verdict = self._mechanism.bid(lot.state, bid, now.monotonic_s)
+        if isinstance(verdict, Refused):
+            return self._refuse(affair, live, REFUSALS[verdict.refusal], now)
+        lot.state = verdict.state
+        effects: list[Effect] = []
+        if verdict.displaced is not None:
+            effects += self.lose(verdict.displaced.bidder, RejectCode.OUTBID, now, ask=self._books.ask)
+        return effects + self._take(affair, live, now)
+
+    def _take(self, affair: Affair, live: LiveBid, now: Now) -> list[Effect]:
+        if affair.live is not None:
+            affair.live.answer.successor = live.answer
+        affair.live = live
+        affair.move(AffairInput.TAKES_PART)
+        record = self._record(affair.device_id, live, "standing", now)
+        if self._mechanism.immediate:
+            return [record]
+        live.answer.envelope = Envelope(self._books.response(bid_price=live.price))
+        return [record, Send(affair.device_id, live.answer.envelope)]
+
+    def _refuse(self, affair: Affair, live: LiveBid, code: RejectCode, now: Now) -> list[Effect]:
+        """Reject a bid. In a sealed lot it takes with it the one it would replace: a Reject frees the bidder."""
+        before = affair.live
+        if before is not None and self._books.withdraw(affair):
+            before.answer.successor = live.answer
+        live.answer.envelope = self._books.reject(code, price=live.price, ask=self._books.ask)
+        return [
+            self._record(affair.device_id, live, code.name.lower(), now),
+            Send(affair.device_id, live.answer.envelope),
+        ]
+
+    def lose(self, bidder: DeviceId, code: RejectCode, now: Now, *, ask: MicroPerKwh = MicroPerKwh(0)) -> list[Effect]:
+        """A bid that took part does so no longer; its bidder is told."""
+        affair = self._books.affairs.get(bidder, now.monotonic_s)
+        assert affair.live is not None
+        envelope = self._books.reject(code, price=affair.live.price, ask=ask)
+        affair.live.answer.envelope = envelope
+        affair.free()
+        return [Send(bidder, envelope)]
+
+    def session_lost(self, affair: Affair, now: Now) -> list[Effect]:
+        """A lost session withdraws its bid, unless that leads an english lot."""
+        live = affair.live
+        if live is None or not self._books.withdraw(affair):
+            return []
+        # Its repetition, after a reconnect, must not say that it still takes part.
+        gone = self._books.reject(RejectCode.LOT_CLOSED, price=live.price)
+        self._books.stamped(gone, now)
+        live.answer.envelope = gone
+        return [Count("bids_withdrawn")]
+
+    def _record(self, bidder: DeviceId, live: LiveBid, state: str, now: Now) -> RecordBid:
+        lot_id = self._books.lot.lot_id if self._books.lot else LotId(0)
+        return RecordBid(BidRow(lot_id, bidder, live.message_id, live.energy, live.price, state, now.wall_us))

@@ -1,0 +1,150 @@
+"""What the counters of one desk share: the open lot, the affairs, the promises, and the letters they write.
+
+It knows no order of events: `bids`, `promises` and `desk` decide; this holds what they decide about.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bess_node import rows
+from bess_node.affairs import Affair, Affairs, Reservation
+from bess_node.store import Store
+from etp import messages
+from etp.clock import Now
+from etp.codes import FailureCode, RejectCode, TerminateCode
+from etp.effects import Count, Effect, Envelope, Write
+from etp.frame import Frame
+from etp.ids import Ids
+from etp.limits import Limits
+from etp.queue import stamp
+from etp.timing import Timing, is_from_future, is_late
+from etp.units import MICRO_PER_CENT, DeviceId, LotId, MicroPerKwh, Wh
+from market.auction import LotTerms, Mechanism
+
+EVIDENCE_PER_S: Final = 10
+"""Rows of evidence per second: a flood of conflicting ids cannot fill the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class LotRules:
+    """How this battery sells."""
+
+    mechanism: Mechanism
+    increment: MicroPerKwh
+    """English: by how much the ask rises above the leading bid, µ/kWh."""
+    closing_s: float
+    """From the first bid (sealed) or the last better one (english) to the close, s."""
+    max_s: float
+    """An english lot ends at the latest this long after its first bid, s."""
+    min_lot: Wh
+    """Bids below it are refused, unless less is left."""
+    hide_reserve: bool
+
+
+@dataclass(slots=True, eq=False)
+class OpenLot:
+    """The one lot that can be bid for now."""
+
+    lot_id: LotId
+    terms: LotTerms
+    state: Any
+    """The mechanism's own value."""
+    digest: Any
+    """SHA-256 of its bids in order of arrival."""
+    bids: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Books:
+    """See the module."""
+
+    device_id: DeviceId
+    rules: LotRules
+    store: Store
+    ids: Ids
+    limits: Limits
+    timing: Timing
+    affairs: Affairs
+    lot: OpenLot | None = None
+    reservations: OrderedDict[LotId, Reservation] = field(default_factory=OrderedDict)
+    """Promises that are neither confirmed nor released, those with an Accept in order of their deadlines."""
+    failure: FailureCode | None = None
+    stopping: bool = False
+    storage_bad_until_s: float = 0.0
+    """After a failed commit nothing new is promised before this."""
+    evidence_s: float = 0.0
+    evidence_count: int = 0
+
+    @property
+    def selling(self) -> bool:
+        """Neither failed nor stopping."""
+        return self.failure is None and not self.stopping
+
+    @property
+    def ask(self) -> MicroPerKwh:
+        """The disclosed ask of the open lot; 0: none, or not disclosed."""
+        return self.rules.mechanism.ask(self.lot.state) if self.lot else MicroPerKwh(0)
+
+    @property
+    def available_wh(self) -> Wh:
+        """What may be bid for now."""
+        return self.lot.terms.energy if self.lot else Wh(0)
+
+    @property
+    def reserved_wh(self) -> Wh:
+        """Energy of promises that are neither confirmed nor released."""
+        return Wh(sum(r.energy for r in self.reservations.values()))
+
+    @property
+    def has_bids(self) -> bool:
+        """Whether a bid takes part in the open lot."""
+        return self.lot is not None and bool(self.rules.mechanism.bids(self.lot.state))
+
+    def offer(self) -> messages.Offer:
+        """What is held, and what may be bid for now."""
+        return messages.Offer(self.store.held_wh, self.available_wh)
+
+    def response(self, *, bid_price: MicroPerKwh = MicroPerKwh(0)) -> Frame:
+        """A Response of now; `bid_price` in the answer to a Bid that takes part."""
+        return messages.response(self.device_id, offer=self.offer(), ask=self.ask, bid_price=bid_price)
+
+    def reject(self, code: RejectCode, *, price: MicroPerKwh, ask: MicroPerKwh = MicroPerKwh(0)) -> Envelope:
+        """A Reject of a bid at `price`."""
+        refused = price / MICRO_PER_CENT
+        return Envelope(messages.reject(self.device_id, code, refused=refused, ask=ask, available=self.available_wh))
+
+    def terminate(self, code: TerminateCode) -> Envelope:
+        """A Terminate."""
+        return Envelope(messages.terminate(self.device_id, code))
+
+    def stamped(self, envelope: Envelope, now: Now) -> bytes:
+        """Fix the envelope's bytes with an id of now: it promises, or is a promise's end."""
+        return stamp(envelope, self.ids, now)
+
+    def withdraw(self, affair: Affair) -> bool:
+        """Take a device's bid out where the mechanism lets it go (sealed); whether it did."""
+        if affair.live is None or self.lot is None or not self.rules.mechanism.sealed:
+            return False
+        self.lot.state = self.rules.mechanism.withdraw(self.lot.state, affair.device_id)
+        affair.free()
+        return True
+
+    def is_late(self, frame: Frame, now: Now) -> bool:
+        """Past its maximum delay and the allowance for clock skew."""
+        allowance = self.timing.skew_allowance_ms
+        return is_late(frame.message_type, frame.message_id, now.wall_us, skew_allowance_ms=allowance)
+
+    def is_from_future(self, frame: Frame, now: Now) -> bool:
+        """Further ahead of our clock than an honest clock is."""
+        return is_from_future(frame.message_id, now.wall_us, future_limit_ms=self.timing.future_limit_ms)
+
+    def evidence(self, affair: Affair, kind: str, frames: list[bytes], now: Now) -> list[Effect]:
+        """Keep what shows that a peer said two things under one id; bounded in a flood."""
+        if now.monotonic_s >= self.evidence_s + 1.0:
+            self.evidence_s, self.evidence_count = now.monotonic_s, 0
+        self.evidence_count += 1
+        counted = Count("security", kind)
+        if self.evidence_count > EVIDENCE_PER_S:
+            return [counted]
+        return [counted, Write((rows.evidence(affair.device_id, now.wall_us, kind=kind, frames=frames),))]

@@ -1,0 +1,93 @@
+"""The journal rows of a lot and its promise: one place that says what is written down, and under which subject."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from bess_node.affairs import Reservation
+from etp.effects import Row, Scalar
+from etp.state import LotState
+from etp.units import DeviceId, LotId, WallUs, money
+from market.auction import Bid
+
+
+def reserved(reservation: Reservation, time_us: WallUs) -> Row:
+    """RESERVED: a restart must release it."""
+    return _promise(reservation, LotState.RESERVED, time_us, pending=True)
+
+
+def released(reservation: Reservation, time_us: WallUs, reason: str) -> Row:
+    """RELEASED: the energy is free again."""
+    return _promise(reservation, LotState.RELEASED, time_us, pending=False, reason=reason)
+
+
+def confirmed(reservation: Reservation, time_us: WallUs, *, confirm: bytes, answer: bytes) -> tuple[Row, ...]:
+    """CONFIRMED: the promise, its trade, its delivery to come and the answer to its Confirm, in one transaction."""
+    r = reservation
+    trade = _terms(r) | {"paid_micro": money(r.paid, r.energy)}
+    delivery: dict[str, Scalar] = {"bidder": r.bidder, "energy_wh": r.energy, "price_micro_per_kwh": r.paid}
+    return (
+        _promise(r, LotState.CONFIRMED, time_us, pending=False),
+        Row("trade", r.lot_id, LotState.CONFIRMED.value, time_us, trade, str(r.lot_id)),
+        Row("energy", r.lot_id, "pending", time_us, delivery, str(r.lot_id), pending=True),
+        answered(r.lot_id, r.bidder, time_us, confirm=confirm, answer=answer),
+    )
+
+
+def answered(lot_id: LotId, bidder: DeviceId, time_us: WallUs, *, confirm: bytes, answer: bytes) -> Row:
+    """The answer to a Confirm that decided a promise: kept for ever, found by buyer and message_id."""
+    message_id = int.from_bytes(confirm[1:9], "little")
+    body: dict[str, Scalar] = {"bidder": bidder, "confirm": confirm.hex(), "answer": answer.hex()}
+    return Row("answer", lot_id, "answered", time_us, body, confirm_subject(bidder, message_id))
+
+
+def confirm_subject(bidder: DeviceId, message_id: int) -> str:
+    """Where a Confirm's answer is found."""
+    return f"{bidder}:{message_id}"
+
+
+def lot_closed(
+    lot_id: LotId,
+    state: LotState,
+    time_us: WallUs,
+    *,
+    mechanism: str,
+    bids: int,
+    digest: bytes,
+    setter: Bid | None,
+    capped: bool,
+) -> Row:
+    """How a lot ended: the digest of its bids in order of arrival and the bid that set the price."""
+    body: dict[str, Scalar] = {
+        "mechanism": mechanism,
+        "bids": bids,
+        "digest": digest.hex(),
+        "capped": capped,
+        "setter_bidder": setter.bidder if setter else None,
+        "setter_message_id": setter.message_id if setter else None,
+        "setter_price_micro_per_kwh": setter.price if setter else None,
+    }
+    return Row("lot", lot_id, state.value, time_us, body, str(lot_id))
+
+
+def evidence(bidder: DeviceId, time_us: WallUs, *, kind: str, frames: Sequence[bytes]) -> Row:
+    """A message_id that came with two contents: both kept."""
+    body: dict[str, Scalar] = {"bidder": bidder, "what": kind}
+    body |= {f"frame_{index}": raw.hex() for index, raw in enumerate(frames)}
+    subject = sha256(b"".join(frames)).hexdigest()[:16]
+    return Row("security", LotId(0), kind, time_us, body, subject)
+
+
+def _terms(r: Reservation) -> dict[str, Scalar]:
+    return {
+        "bidder": r.bidder,
+        "message_id": r.bid.message_id,
+        "energy_wh": r.energy,
+        "price_micro_per_kwh": r.paid,
+        "bid_micro_per_kwh": r.bid.price,
+    }
+
+
+def _promise(r: Reservation, state: LotState, time_us: WallUs, *, pending: bool, reason: str | None = None) -> Row:
+    body = _terms(r) | ({"reason": reason} if reason else {})
+    # One affair at a time: a buyer's newest promise row is the state of the lot its next Confirm can be about.
+    return Row("promise", r.lot_id, state.value, time_us, body, str(r.bidder), pending)
