@@ -6,85 +6,41 @@ What is bid stays in the exposure until its fate is known; a Confirm leaves only
 import random
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
+from aggregator_node.affair import PAUSE_S, UNRESOLVED_S, Affair, Promise
+from aggregator_node.directory import Directory
 from aggregator_node.portfolio import Portfolio
 from aggregator_node.strategy import LotView, Strategy, price
+from aggregator_node.worth import Worth
 from etp import messages
+from etp.agenda import Agenda
 from etp.clock import Now
 from etp.codes import MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Count, Effect, Envelope, Log, Lookup, Row, Scalar, Send, Write
 from etp.frame import Frame
 from etp.ids import Ids
-from etp.offset import OffsetEstimator
 from etp.queue import stamp
-from etp.state import AffairInput, AffairState, next_affair
+from etp.state import AffairInput, AffairState
 from etp.timing import Timing, is_from_future, is_late
 from etp.units import MICRO_PER_CENT, DeviceId, MicroPerKwh, MonotonicS, Wh, money
 
-MAX_BATTERIES: Final = 4096
-"""Batteries remembered; beyond it new ones are not traded with."""
-PAUSE_S: Final = 1.0
-"""After a refusal that says "not now", s."""
-ASK_AGAIN_S: Final = 5.0
-"""Without news from a battery that we want energy from, a Query, s."""
-FATE_S: Final = 70.0
-"""A bid without news for longer than a lot can last is sent again: its stored answer, or LATE, decides, s."""
+LOOK_S: Final = 0.02
+"""Energy wanted anew is looked for at all batteries after this, s: what is set free at one moment is spread in one look."""
 LONGEST_RETRY_S: Final = 30.0
-UNRESOLVED_S: Final = 600.0
-"""Plain profile: after this an unanswered Confirm is UNRESOLVED, s (design §4)."""
 REPLIES_KEPT: Final = 4096
 COMMIT_LIMIT_S: Final = 0.4
-
-
-@dataclass(slots=True, eq=False)
-class Promise:
-    """A Confirm on its way, or unanswered."""
-
-    accept: bytes
-    confirm: Envelope
-    row: Row
-    since_s: MonotonicS
-    attempt: int = 0
-    retry_s: float = float("inf")
-    durable: bool = False
-
-
-class Battery:
-    """What a buyer knows of one battery."""
-
-    __slots__ = (
-        "affair", "ask", "bid", "bid_s", "connected", "device_id", "estimator", "for_sale", "min_s", "news_s", "promise", "warned"
-    )  # fmt: skip
-
-    def __init__(self, device_id: DeviceId) -> None:
-        self.device_id = device_id
-        self.affair = AffairState.NONE
-        self.connected = False
-        self.warned = False
-        self.ask = MicroPerKwh(0)
-        self.for_sale = Wh(0)
-        self.bid: Envelope | None = None
-        self.bid_s = 0.0
-        self.promise: Promise | None = None
-        self.min_s = 0.0
-        self.news_s = 0.0
-        self.estimator = OffsetEstimator()
-
-    def move(self, cause: AffairInput) -> None:
-        """Take a step of the table."""
-        self.affair = next_affair(self.affair, cause)
+NOT_NOW: Final = frozenset({RejectCode.UNAVAILABLE, RejectCode.TOO_MANY, RejectCode.LATE, RejectCode.INVALID})
 
 
 class Buyer:
-    """See the module. `value` is what a kWh is worth to this buyer, µ/kWh."""
+    """See the module. What a kWh is worth to it is `worth`'s to say."""
 
     def __init__(
         self,
         device_id: DeviceId,
         *,
-        value: MicroPerKwh,
+        worth: Worth,
         portfolio: Portfolio,
         strategy: Strategy,
         ids: Ids,
@@ -93,36 +49,48 @@ class Buyer:
     ) -> None:
         self.device_id = device_id
         self.portfolio = portfolio
-        self.value = value
+        self.worth = worth
         self.stopping = False
-        self.batteries: dict[DeviceId, Battery] = {}
+        self.directory = Directory()
         self.reply_times: deque[tuple[str, float]] = deque(maxlen=REPLIES_KEPT)
+        self._affairs: dict[DeviceId, Affair] = {}
+        self._agenda: Agenda[DeviceId] = Agenda()
+        self._look_at = float("inf")
+        self._period_at = float("inf")
         self._retries: list[tuple[float, Commit]] = []
         self._strategy, self._ids, self._rng, self._timing = strategy, ids, rng, timing
 
     @property
     def open_promises(self) -> int:
         """Confirms that are not answered."""
-        return sum(battery.promise is not None for battery in self.batteries.values())
+        return sum(affair.promise is not None for affair in self._affairs.values())
 
-    def restored(self, pending: Iterable[Row], now: Now) -> None:
-        """After a restart: unanswered Confirms are sent again once their battery is reached."""
+    def restored(self, pending: Iterable[Row], trades: Iterable[Row], now: Now) -> None:
+        """After a restart: what was bought is bought; unanswered Confirms are sent again once their battery is reached."""
+        for row in trades:
+            battery, energy, paid = _terms(row)
+            self.portfolio.buy(battery, energy, paid)
         for row in pending:
-            battery = self._battery(DeviceId(int(str(row.body["battery"]))))
-            assert battery is not None
-            raw = bytes.fromhex(str(row.body["confirm"]))
-            confirm = Envelope(Frame(MessageType.CONFIRM), raw)
-            battery.promise = Promise(
-                bytes.fromhex(str(row.body["accept"])), confirm, row, now.monotonic_s, durable=True
-            )
-            battery.affair = AffairState.CONFIRMING
-            energy, paid = Wh(int(str(row.body["energy_wh"]))), MicroPerKwh(int(str(row.body["price_micro_per_kwh"])))
-            self.portfolio.expose(battery.device_id, energy, paid)
+            battery, energy, paid = _terms(row)
+            affair = self._affair(battery)
+            assert affair is not None
+            confirm = Envelope(Frame(MessageType.CONFIRM), bytes.fromhex(str(row.body["confirm"])))
+            accept = bytes.fromhex(str(row.body["accept"]))
+            affair.promise = Promise(accept, confirm, row, now.monotonic_s, attempt=1, durable=True)
+            affair.state = AffairState.CONFIRMING
+            self.portfolio.expose(battery, energy, paid)
+            self._schedule(affair)
 
-    def _battery(self, device_id: DeviceId) -> Battery | None:
-        if device_id not in self.batteries and len(self.batteries) < MAX_BATTERIES:
-            self.batteries[device_id] = Battery(device_id)
-        return self.batteries.get(device_id)
+    def _affair(self, device_id: DeviceId) -> Affair | None:
+        affair = self._affairs.get(device_id)
+        battery = self.directory.meet(device_id) if affair is None else None
+        if battery is not None:
+            affair = self._affairs[device_id] = Affair(battery)
+        return affair
+
+    def _schedule(self, affair: Affair) -> None:
+        wants = not (self.stopping or self.portfolio.filled)
+        self._agenda.set(affair.battery.device_id, affair.due_s(wants=wants))
 
     # -- sessions
 
@@ -132,40 +100,46 @@ class Buyer:
         stamp(envelope, self._ids, now)
         return envelope
 
-    def session_opened(self, device_id: DeviceId, now: Now) -> list[Effect]:
+    def session_opened(self, device_id: DeviceId, now: Now, address: str = "") -> list[Effect]:
         """Connected: a Confirm or bid of unknown fate goes first, byte for byte; then ask what is for sale."""
-        battery = self._battery(device_id)
-        if battery is None:
+        affair = self._affair(device_id)
+        if affair is None:
             return [Count("batteries_refused")]
-        battery.connected = True
+        affair.battery.connected, affair.battery.address = True, address
+        if self._period_at == float("inf"):
+            self._begin_period(now)
         again: list[Effect] = []
-        if battery.promise is not None and battery.promise.durable:
-            again = self._confirm_again(battery, battery.promise, now)
-        elif battery.bid is not None:
-            again = [Send(device_id, battery.bid)]
-        return [*again, *self._query(battery, now)]
+        if affair.promise is not None and affair.promise.durable:
+            again = self._confirm_again(affair, affair.promise, now)
+        elif affair.bid is not None:
+            again = [Send(device_id, affair.bid)]
+        effects = [*again, *self._query(affair, now)]
+        self._schedule(affair)
+        return effects
 
     def session_lost(self, device_id: DeviceId, now: Now) -> list[Effect]:  # noqa: ARG002 - every input carries its instant
         """Disconnected: what is bid or promised stays in the exposure until its fate is known."""
-        if device_id in self.batteries:
-            self.batteries[device_id].connected = False
+        affair = self._affairs.get(device_id)
+        if affair is not None:
+            affair.battery.connected = False
+            self._schedule(affair)
         return []
 
-    def _query(self, battery: Battery, now: Now) -> list[Effect]:
-        envelope = Envelope(messages.query(self.device_id))
-        stamp(envelope, self._ids, now)
-        battery.estimator.asked(now, message_id=envelope.frame.message_id)
-        battery.news_s = now.monotonic_s
-        return [Send(battery.device_id, envelope)]
+    def _query(self, affair: Affair, now: Now) -> list[Effect]:
+        envelope = self.hello(now)
+        affair.battery.estimator.asked(now, message_id=envelope.frame.message_id)
+        affair.news_s = now.monotonic_s
+        return [Send(affair.battery.device_id, envelope)]
 
     # -- frames
 
     def receive(self, device_id: DeviceId, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
         """A valid frame of the role from a battery's session."""
-        battery = self._battery(device_id)
-        if battery is None:
+        affair = self._affair(device_id)
+        if affair is None:
             return [Count("batteries_refused")]
-        battery.news_s = now.monotonic_s
+        affair.news_s = affair.battery.last_seen_s = now.monotonic_s
+        self.portfolio.begin(self.worth.period(now.monotonic_s))
         handle = {
             MessageType.RESPONSE: self._response,
             MessageType.REJECT: self._reject,
@@ -173,7 +147,9 @@ class Buyer:
             MessageType.TERMINATE: self._terminate,
             MessageType.DEVICE_FAILURE: self._failure,
         }.get(MessageType(frame.message_type))
-        return handle(battery, frame, raw, now) if handle else []
+        effects = handle(affair, frame, raw, now) if handle else []
+        self._schedule(affair)
+        return effects
 
     def _too_old(self, frame: Frame, now: Now) -> bool:
         late = is_late(
@@ -181,125 +157,147 @@ class Buyer:
         )
         return late or is_from_future(frame.message_id, now.wall_us, future_limit_ms=self._timing.future_limit_ms)
 
-    def _response(self, battery: Battery, frame: Frame, _: bytes, now: Now) -> list[Effect]:
+    def _response(self, affair: Affair, frame: Frame, _: bytes, now: Now) -> list[Effect]:
+        battery = affair.battery
         battery.estimator.answered(frame, now)
         if self._too_old(frame, now):
             return [Count("late_messages", "RESPONSE")]
         battery.for_sale = messages.offer(frame).for_sale
         battery.ask = MicroPerKwh(round(frame.sale_price * MICRO_PER_CENT))
-        if battery.bid is not None and frame.bid_price == battery.bid.frame.bid_price:
-            self._answered(battery, "RESPONSE", now)
+        if affair.bid is not None and frame.bid_price == affair.bid.frame.bid_price:
+            self._answered(affair, "RESPONSE", now)
             return []
-        return self._bid(battery, now)
+        return self._bid(affair, now)
 
-    def _answered(self, battery: Battery, kind: str, now: Now) -> None:
-        if battery.bid_s:
-            self.reply_times.append((kind, (now.monotonic_s - battery.bid_s) * 1000))
-            battery.bid_s = 0.0
+    def _answered(self, affair: Affair, kind: str, now: Now) -> None:
+        if affair.bid_s:
+            self.reply_times.append((kind, (now.monotonic_s - affair.bid_s) * 1000))
+            affair.bid_s = 0.0
 
-    def _clock_is_off(self, battery: Battery) -> list[Effect] | None:
-        offset = battery.estimator.offset_ms
-        if offset is None or abs(offset) <= self._timing.offset_limit_ms:
-            battery.warned = False
+    # -- bids
+
+    def _clock_is_off(self, affair: Affair) -> list[Effect] | None:
+        offset, limit = affair.battery.estimator.offset_ms, self._timing.offset_limit_ms
+        if offset is None or abs(offset) <= limit:
+            affair.warned = False
             return None
-        if battery.warned:
+        if affair.warned:
             return []
-        battery.warned = True
-        limit = self._timing.offset_limit_ms
-        fields: dict[str, Scalar | float] = {
-            "battery": battery.device_id,
-            "offset_ms": round(offset),
-            "limit_ms": limit,
-        }
-        return [Log("clock_is_off_no_bids_there", fields, "warning")]
+        affair.warned = True
+        said = {"battery": affair.battery.device_id, "offset_ms": round(offset), "limit_ms": limit}
+        return [Log("clock_is_off_no_bids_there", said, "warning")]
 
-    def _bid(self, battery: Battery, now: Now) -> list[Effect]:
+    def _bid(self, affair: Affair, now: Now) -> list[Effect]:
         """Bid where something is for sale, needed, and worth its ask."""
-        idle = battery.affair is AffairState.NONE and battery.connected and not self.stopping
-        if not idle or battery.for_sale <= 0 or now.monotonic_s < battery.min_s:
+        battery = affair.battery
+        idle = affair.state is AffairState.NONE and battery.connected and not self.stopping
+        if not idle or battery.for_sale <= 0 or now.monotonic_s < affair.not_before_s:
             return []
-        off = self._clock_is_off(battery)
+        off = self._clock_is_off(affair)
         if off is not None:
             return off
-        offered = price(self._strategy, LotView(self.value, battery.ask), self._rng)
+        # What may not be delivered is worth less: its value times the share of promises that this battery keeps.
+        value = MicroPerKwh(int(self.worth.at(now.monotonic_s) * battery.reliability))
+        offered = price(self._strategy, LotView(value, battery.ask), self._rng)
         energy = self.portfolio.wanted(battery.for_sale, offered) if offered is not None else Wh(0)
         if offered is None or energy <= 0:
             return []
         self.portfolio.expose(battery.device_id, energy, offered)
-        battery.bid = Envelope(messages.bid(self.device_id, price=offered, energy=energy))
-        stamp(battery.bid, self._ids, now)
-        battery.bid_s = now.monotonic_s
-        battery.move(AffairInput.TAKES_PART)
-        return [Send(battery.device_id, battery.bid), Count("bids")]
+        affair.bid = Envelope(messages.bid(self.device_id, price=offered, energy=energy))
+        stamp(affair.bid, self._ids, now)
+        affair.bid_s = now.monotonic_s
+        affair.move(AffairInput.TAKES_PART)
+        return [Send(battery.device_id, affair.bid), Count("bids")]
 
-    def _free(self, battery: Battery) -> None:
-        battery.bid = None
-        battery.move(AffairInput.FREED)
-        self.portfolio.release(battery.device_id)
+    def _look(self, now: Now) -> list[Effect]:
+        """Bid wherever nothing is going on, the least ask first."""
+        self._look_at = float("inf")
+        effects: list[Effect] = []
+        for affair in sorted(self._affairs.values(), key=lambda affair: affair.battery.ask):
+            if affair.state is AffairState.NONE and affair.battery.for_sale > 0:
+                effects += self._bid(affair, now)
+                self._schedule(affair)
+        return effects
 
-    def _reject(self, battery: Battery, frame: Frame, _: bytes, now: Now) -> list[Effect]:
-        if (
-            battery.affair is not AffairState.BIDDING
-            or battery.bid is None
-            or frame.bid_price != battery.bid.frame.bid_price
-        ):
+    def _look_soon(self, now: Now) -> None:
+        if not (self.stopping or self.portfolio.filled):
+            self._look_at = min(self._look_at, now.monotonic_s + LOOK_S)
+
+    def _free(self, affair: Affair, now: Now) -> None:
+        affair.bid = None
+        affair.move(AffairInput.FREED)
+        self.portfolio.release(affair.battery.device_id)
+        self._look_soon(now)
+
+    def _reject(self, affair: Affair, frame: Frame, _: bytes, now: Now) -> list[Effect]:
+        mine = affair.bid is not None and frame.bid_price == affair.bid.frame.bid_price
+        if affair.state is not AffairState.BIDDING or not mine:
             return [Count("rejects_of_older_bids")]
         code = RejectCode(frame.termination_code) if frame.termination_code in set(RejectCode) else None
-        self._answered(battery, "REJECT", now)
-        self._free(battery)
+        self._answered(affair, "REJECT", now)
+        self._free(affair, now)
         counted = Count("rejected", code.name if code else "unknown")
+        return [counted, *(self._bid(affair, now) if self._learned(affair, code, frame, now) else [])]
+
+    @staticmethod
+    def _learned(affair: Affair, code: RejectCode | None, frame: Frame, now: Now) -> bool:
+        """Take from a Reject what it says; whether it says enough to bid again at once."""
+        battery = affair.battery
         if code in (RejectCode.OUTBID, RejectCode.BELOW_RESERVE) and frame.sale_price > 0:
             battery.ask = MicroPerKwh(round(frame.sale_price * MICRO_PER_CENT))
-            return [counted, *self._bid(battery, now)]
-        if (
-            code is RejectCode.INSUFFICIENT
-            and 0 < messages.offer(frame._replace(percentage_for_sale=100.0)).for_sale < battery.for_sale
-        ):
-            battery.for_sale = messages.offer(frame._replace(percentage_for_sale=100.0)).for_sale
-            return [counted, *self._bid(battery, now)]
-        battery.min_s = now.monotonic_s + PAUSE_S
-        return [counted]
+            return True
+        left = messages.offer(frame._replace(percentage_for_sale=100.0)).for_sale
+        if code is RejectCode.INSUFFICIENT and 0 < left < battery.for_sale:
+            battery.for_sale = left
+            return True
+        battery.for_sale = Wh(0)  # not known any more: the Response to the next lot says
+        if code in NOT_NOW or code is None or code is RejectCode.BELOW_RESERVE:
+            affair.not_before_s = now.monotonic_s + PAUSE_S
+            affair.news_s = float("-inf")  # and nobody may say more by then: ask
+        return False
 
-    def _accept(self, battery: Battery, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
-        if battery.promise is not None:
-            known = battery.promise.accept == raw
-            return self._confirm_again(battery, battery.promise, now) if known and battery.promise.durable else []
-        self._answered(battery, "ACCEPT", now)
-        code = self._fault(battery, frame, now)
+    # -- promises
+
+    def _accept(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
+        if affair.promise is not None:
+            known = affair.promise.accept == raw
+            return self._confirm_again(affair, affair.promise, now) if known and affair.promise.durable else []
+        self._answered(affair, "ACCEPT", now)
+        code = self._fault(affair, frame, now)
         if code is not None:
-            return self._decline(battery, code)
-        battery.bid = None
-        battery.move(AffairInput.WON)
-        battery.move(AffairInput.CONFIRMED)
-        terms = messages.terms(frame)
-        self.portfolio.expose(battery.device_id, terms.energy, terms.paid)
+            return self._decline(affair, code, now)
+        affair.bid = None
+        affair.move(AffairInput.WON)
+        affair.move(AffairInput.CONFIRMED)
+        terms, exposed = messages.terms(frame), self.portfolio.exposed_wh
+        self.portfolio.expose(affair.battery.device_id, terms.energy, terms.paid)
+        if self.portfolio.exposed_wh < exposed:
+            self._look_soon(now)
         confirm = Envelope(messages.confirm(self.device_id, frame))
-        row = self._row(battery, frame, confirm=stamp(confirm, self._ids, now), raw=raw, now=now)
-        battery.promise = Promise(raw, confirm, row, now.monotonic_s)
-        return [Commit((row,), "confirming", (battery.device_id,), now.monotonic_s)]
+        row = self._row(affair, frame, confirm=stamp(confirm, self._ids, now), raw=raw, now=now)
+        affair.promise = Promise(raw, confirm, row, now.monotonic_s)
+        return [Commit((row,), "confirming", (affair.battery.device_id,), now.monotonic_s)]
 
-    def _fault(self, battery: Battery, frame: Frame, now: Now) -> TerminateCode | None:
+    def _fault(self, affair: Affair, frame: Frame, now: Now) -> TerminateCode | None:
         """Why an Accept is not confirmed: late, unasked, dear or too much."""
         if self._too_old(frame, now):
             return TerminateCode.TIMEOUT
-        if battery.bid is None or self.stopping:
+        if affair.bid is None or self.stopping:
             return TerminateCode.CANNOT_DELIVER
-        asked, awarded = messages.terms(battery.bid.frame), messages.terms(frame)
+        asked, awarded = messages.terms(affair.bid.frame), messages.terms(frame)
         fair = 0 < awarded.paid <= asked.bid_price and 0 < awarded.energy <= asked.energy
         return None if fair else TerminateCode.CANNOT_DELIVER
 
-    def _decline(self, battery: Battery, code: TerminateCode) -> list[Effect]:
-        if battery.affair is AffairState.BIDDING:
-            self._free(battery)
-        return [
-            Send(battery.device_id, Envelope(messages.terminate(self.device_id, code))),
-            Count("declined", code.name),
-        ]
+    def _decline(self, affair: Affair, code: TerminateCode, now: Now) -> list[Effect]:
+        if affair.state is AffairState.BIDDING:
+            self._free(affair, now)
+        declined = Envelope(messages.terminate(self.device_id, code))
+        return [Send(affair.battery.device_id, declined), Count("declined", code.name)]
 
-    def _row(self, battery: Battery, accept: Frame, *, confirm: bytes, raw: bytes, now: Now) -> Row:
+    def _row(self, affair: Affair, accept: Frame, *, confirm: bytes, raw: bytes, now: Now) -> Row:
         terms = messages.terms(accept)
         body: dict[str, Scalar] = {
-            "battery": battery.device_id,
+            "battery": affair.battery.device_id,
             "bidder": self.device_id,
             "message_id": int.from_bytes(confirm[1:9], "little"),
             "energy_wh": terms.energy,
@@ -307,115 +305,145 @@ class Buyer:
             "confirm": confirm.hex(),
             "accept": raw.hex(),
         }
-        return Row("promise", 0, "confirming", now.wall_us, body, str(battery.device_id), pending=True)
+        return Row("promise", 0, "confirming", now.wall_us, body, str(affair.battery.device_id), pending=True)
 
-    def _confirm_again(self, battery: Battery, promise: Promise, now: Now) -> list[Effect]:
+    def _confirm_again(self, affair: Affair, promise: Promise, now: Now) -> list[Effect]:
         delay = min(self._timing.confirm_retry_ms / 1000 * 2**promise.attempt, LONGEST_RETRY_S)
         promise.attempt += 1
         promise.retry_s = now.monotonic_s + delay
-        return [Send(battery.device_id, promise.confirm)]
+        return [Send(affair.battery.device_id, promise.confirm)]
 
     def committed(self, commit: Commit, now: Now) -> list[Effect]:
         """The row is durable: the Confirm may leave, unless it would come too late."""
-        battery = self.batteries[DeviceId(commit.keys[0])]
-        if commit.purpose != "confirming" or battery.promise is None:
+        affair = self._affairs[DeviceId(commit.keys[0])]
+        promise = affair.promise
+        if commit.purpose != "confirming" or promise is None:
             return []
         if now.monotonic_s - commit.asked_s > COMMIT_LIMIT_S:
-            return self._give_up(battery, battery.promise, TerminateCode.TIMEOUT, now)
-        battery.promise.durable = True
-        return self._confirm_again(battery, battery.promise, now)
+            return self._give_up(affair, promise, TerminateCode.TIMEOUT, now)
+        promise.durable, promise.since_s = True, now.monotonic_s
+        effects = self._confirm_again(affair, promise, now)
+        self._schedule(affair)
+        return effects
 
     def commit_failed(self, commit: Commit, now: Now) -> list[Effect]:
         """The row is not in the journal: nothing is confirmed."""
-        battery = self.batteries[DeviceId(commit.keys[0])]
-        if commit.purpose != "confirming" or battery.promise is None:
+        affair = self._affairs[DeviceId(commit.keys[0])]
+        if commit.purpose != "confirming" or affair.promise is None:
             self._retries.append((now.monotonic_s + PAUSE_S, commit))
             return []
-        return self._give_up(battery, battery.promise, TerminateCode.CANNOT_DELIVER, now)
+        return self._give_up(affair, affair.promise, TerminateCode.CANNOT_DELIVER, now)
 
     def found(self, lookup: Lookup, row: Row | None, now: Now) -> list[Effect]:  # noqa: ARG002 - of the shell's interface
         """The buyer looks nothing up."""
         return []
 
-    def _give_up(self, battery: Battery, promise: Promise, code: TerminateCode, now: Now) -> list[Effect]:
-        self._close(battery, AffairInput.RELEASED)
+    def _give_up(self, affair: Affair, promise: Promise, code: TerminateCode, now: Now) -> list[Effect]:
+        self._close(affair, AffairInput.RELEASED, now)
         row = promise.row._replace(state="released", time_us=now.wall_us, pending=False)
-        return [Write((row,)), Send(battery.device_id, Envelope(messages.terminate(self.device_id, code)))]
+        return [Write((row,)), Send(affair.battery.device_id, Envelope(messages.terminate(self.device_id, code)))]
 
-    def _close(self, battery: Battery, cause: AffairInput) -> None:
-        battery.promise = None
-        battery.move(cause)
-        self.portfolio.release(battery.device_id)
+    def _close(self, affair: Affair, cause: AffairInput, now: Now) -> None:
+        affair.promise = None
+        affair.move(cause)
+        self.portfolio.release(affair.battery.device_id)
+        self._look_soon(now)
+        self._schedule(affair)
 
-    def _terminate(self, battery: Battery, frame: Frame, _: bytes, now: Now) -> list[Effect]:
-        promise = battery.promise
-        if frame.termination_code == TerminateCode.SHUTTING_DOWN and battery.affair is AffairState.BIDDING:
-            self._free(battery)
-        if promise is None or not promise.durable or frame.termination_code > TerminateCode.CANNOT_DELIVER:
-            return []
-        finished = frame.termination_code == TerminateCode.FINISHED
-        rows = self._end_rows(promise, finished=finished, now=now)
-        energy, paid = (
-            Wh(int(str(promise.row.body["energy_wh"]))),
-            MicroPerKwh(int(str(promise.row.body["price_micro_per_kwh"]))),
-        )
-        self._close(battery, AffairInput.FINISHED if finished else AffairInput.RELEASED)
+    def _terminate(self, affair: Affair, frame: Frame, _: bytes, now: Now) -> list[Effect]:
+        promise, code = affair.promise, frame.termination_code
+        if code == TerminateCode.SHUTTING_DOWN and affair.state is AffairState.BIDDING:
+            self._free(affair, now)
+        if promise is not None and promise.durable and code <= TerminateCode.CANNOT_DELIVER:
+            return self._ended(affair, promise, TerminateCode(code), now)
+        if promise is None and code == TerminateCode.CANNOT_DELIVER and affair.battery.kept:
+            return self._undelivered(affair, now)
+        return []
+
+    def _ended(self, affair: Affair, promise: Promise, code: TerminateCode, now: Now) -> list[Effect]:
+        finished = code is TerminateCode.FINISHED
+        if promise.attempt == 1:
+            self.reply_times.append(("TERMINATE", (now.monotonic_s - promise.since_s) * 1000))
         if finished:
-            self.portfolio.buy(battery.device_id, energy, paid)
-        ended = Commit(rows, "ended", (battery.device_id,), now.monotonic_s)
-        return [ended, Count("promises", "finished" if finished else "released"), *self._bid(battery, now)]
+            self.portfolio.buy(affair.battery.device_id, promise.energy, promise.paid)
+        self._close(affair, AffairInput.FINISHED if finished else AffairInput.RELEASED, now)
+        if finished:
+            affair.battery.kept += 1
+        elif code is TerminateCode.CANNOT_DELIVER:
+            affair.battery.broken += 1
+        rows = _end_rows(promise, finished=finished, now=now)
+        ended = Commit(rows, "ended", (affair.battery.device_id,), now.monotonic_s)
+        return [ended, Count("promises", "finished" if finished else "released"), *self._bid(affair, now)]
 
-    def _end_rows(self, promise: Promise, *, finished: bool, now: Now) -> tuple[Row, ...]:
-        body = dict(promise.row.body)
-        state = "finished" if finished else "released"
-        end = promise.row._replace(state=state, time_us=now.wall_us, pending=False)
-        if not finished:
-            return (end,)
-        cost = money(MicroPerKwh(int(str(body["price_micro_per_kwh"]))), Wh(int(str(body["energy_wh"]))))
-        trade = {key: value for key, value in body.items() if key not in ("confirm", "accept")} | {"paid_micro": cost}
-        return (end, Row("trade", 0, "confirmed", now.wall_us, trade, str(body["message_id"])))
+    def _undelivered(self, affair: Affair, now: Now) -> list[Effect]:
+        """A battery says that it cannot deliver what it sold: which trade, the wire does not say."""
+        affair.battery.broken += 1
+        body: dict[str, Scalar] = {"battery": affair.battery.device_id, "bidder": self.device_id}
+        row = Row("energy", 0, "short", now.wall_us, body, str(affair.battery.device_id))
+        return [Write((row,)), Count("trades_not_delivered")]
 
-    def _failure(self, battery: Battery, frame: Frame, _: bytes, now: Now) -> list[Effect]:  # noqa: ARG002
-        if battery.affair is AffairState.BIDDING:
-            self._free(battery)
-        battery.for_sale = Wh(0)
+    def _failure(self, affair: Affair, frame: Frame, _: bytes, now: Now) -> list[Effect]:
+        if affair.state is AffairState.BIDDING:
+            self._free(affair, now)
+        affair.battery.for_sale = Wh(0)
         return [Count("device_failures", str(frame.termination_code))]
 
     # -- time
 
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` has something to do."""
-        due = [at for battery in self.batteries.values() for at in self._dues(battery)]
-        due += [at for at, _ in self._retries]
-        return MonotonicS(min(due)) if due else None
-
-    def _dues(self, battery: Battery) -> list[float]:
-        if battery.promise is not None:
-            return [min(battery.promise.retry_s, battery.promise.since_s + UNRESOLVED_S)]
-        if not battery.connected or self.stopping or (self.portfolio.filled and battery.bid is None):
-            return []
-        return [battery.news_s + (FATE_S if battery.bid is not None else ASK_AGAIN_S)]
+        due = [self._look_at, self._period_at, *(at for at, _ in self._retries)]
+        agenda = self._agenda.next()
+        first = min([*due, agenda] if agenda is not None else due)
+        return None if first == float("inf") else MonotonicS(first)
 
     def advance(self, now: Now) -> list[Effect]:
-        """Do what is due: Confirms again, unresolved ones, silent bids, a fresh Query."""
+        """Do what is due: Confirms again, unresolved ones, silent bids, a fresh Query; another half-hour, another value."""
         effects: list[Effect] = [commit for at, commit in self._retries if at <= now.monotonic_s]
         self._retries = [retry for retry in self._retries if retry[0] > now.monotonic_s]
-        for battery in list(self.batteries.values()):
-            if any(at <= now.monotonic_s for at in self._dues(battery)):
-                effects += self._due(battery, now)
-        return effects
+        for device_id in list(self._agenda.pop_due(now.monotonic_s)):
+            effects += self._due(self._affairs[device_id], now)
+            self._schedule(self._affairs[device_id])
+        if now.monotonic_s >= self._period_at:
+            self._begin_period(now)
+            self._look_at = now.monotonic_s
+        return effects + (self._look(now) if now.monotonic_s >= self._look_at else [])
 
-    def _due(self, battery: Battery, now: Now) -> list[Effect]:
-        promise = battery.promise
+    def _begin_period(self, now: Now) -> None:
+        changes_at = self.worth.changes_at(now.monotonic_s)
+        self._period_at = float("inf") if changes_at is None else changes_at
+        self.portfolio.begin(self.worth.period(now.monotonic_s))
+
+    def _due(self, affair: Affair, now: Now) -> list[Effect]:
+        promise = affair.promise
         if promise is not None and now.monotonic_s >= promise.since_s + UNRESOLVED_S:
             row = promise.row._replace(state="unresolved", time_us=now.wall_us, pending=False)
-            self._close(battery, AffairInput.RELEASED)
+            self._close(affair, AffairInput.RELEASED, now)
             return [Write((row,)), Count("promises", "unresolved")]
         if promise is not None:
-            return self._confirm_again(battery, promise, now)
-        battery.news_s = now.monotonic_s
-        return [Send(battery.device_id, battery.bid)] if battery.bid is not None else self._query(battery, now)
+            return self._confirm_again(affair, promise, now)
+        affair.news_s = now.monotonic_s
+        return [Send(affair.battery.device_id, affair.bid)] if affair.bid is not None else self._query(affair, now)
 
     def stop(self) -> None:
         """No new bids; promises are still seen through."""
         self.stopping = True
+
+
+def _terms(row: Row) -> tuple[DeviceId, Wh, MicroPerKwh]:
+    body = row.body
+    return (
+        DeviceId(int(str(body["battery"]))),
+        Wh(int(str(body["energy_wh"]))),
+        MicroPerKwh(int(str(body["price_micro_per_kwh"]))),
+    )
+
+
+def _end_rows(promise: Promise, *, finished: bool, now: Now) -> tuple[Row, ...]:
+    """How a promise ended, and its trade."""
+    end = promise.row._replace(state="finished" if finished else "released", time_us=now.wall_us, pending=False)
+    if not finished:
+        return (end,)
+    kept = {key: value for key, value in promise.row.body.items() if key not in ("confirm", "accept")}
+    trade = kept | {"paid_micro": money(promise.paid, promise.energy)}
+    return (end, Row("trade", 0, "confirmed", now.wall_us, trade, str(kept["message_id"])))

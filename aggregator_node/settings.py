@@ -10,8 +10,19 @@ from runtime.settings import NodeSettings
 class AggregatorSettings(NodeSettings):
     """Options of `etp aggregator`."""
 
-    max_price: float = Field(18.5, gt=0, le=10_000, description="what a kWh is worth to this buyer, c/kWh")
+    max_price: float = Field(
+        18.5, gt=0, le=10_000, description="what a kWh is worth to this buyer, c/kWh; with --day the most it ever is"
+    )
+    margin: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="with --day: of the recorded price this buyer keeps up to so much, anew in each half-hour, %",
+    )
     demand_kwh: float = Field(6.75, gt=0, le=1_000_000, description="energy wanted in total, kWh")
+    demand_per_period_kwh: float | None = Field(
+        None, gt=0, le=1_000_000, description="with --day: energy wanted in each half-hour, kWh; default: any"
+    )
     budget: float | None = Field(
         None, gt=0, le=1_000_000_000, description="money that may be spent in total, c; default: any"
     )

@@ -82,6 +82,23 @@ class Desk:
         """What is held, and what may be bid for now."""
         return self._books.offer()
 
+    def view(self) -> dict[str, object]:
+        """What the owner may see at any time: store, open lot and best standing bid."""
+        books = self._books
+        standing = self._mechanism.bids(books.lot.state) if books.lot else ()
+        best = min(standing, key=lambda bid: bid.rank, default=None)
+        return {
+            "stored_wh": self.store.held_wh,
+            "for_sale_wh": books.available_wh,
+            "reserved_wh": books.reserved_wh,
+            "to_deliver_wh": self.store.owed_wh,
+            "reserve_micro_per_kwh": books.lot.terms.reserve if books.lot else None,
+            "bidders": len({bid.bidder for bid in standing}),
+            "best_bidder": best.bidder if best else None,
+            "best_micro_per_kwh": best.price if best else None,
+            "failure": books.failure.name if books.failure is not None else None,
+        }
+
     # -- what is for sale
 
     def opened(self, now: Now) -> list[Effect]:

@@ -1,6 +1,5 @@
 """The battery daemon's settings: every field is a flag, a TOML key and an ETP_ variable (design §8)."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -24,7 +23,9 @@ class BessSettings(NodeSettings):
     mechanism: Literal["english", "first-price", "vickrey", "uniform", "first-above-reserve"] = Field(
         "english", description="the auction"
     )
-    increment: float = Field(0.05, gt=0, le=10_000, description="english: the ask is the leading bid plus this, c/kWh")
+    increment: float = Field(
+        0.05, ge=0.0001, le=10_000, description="english: the ask is the leading bid plus this, c/kWh"
+    )
     closing_ms: int = Field(
         1100, ge=1, le=600_000, description="from the first (sealed) or last better bid to the close, ms"
     )
@@ -41,6 +42,3 @@ class BessSettings(NodeSettings):
     )
     hide_reserve: bool = Field(default=False, description="do not disclose the reserve")
     bid_rate: int = Field(50, ge=1, le=100_000, description="bids per second of one device")
-    day: Path | None = Field(None, description="prices of recorded days (CSV: start_utc,micro_per_kwh)")
-    day_start: float | None = Field(None, description="market time at the start, unix seconds; default: now")
-    day_speed: float = Field(1.0, gt=0, le=1_000_000, description="market seconds per real second")

@@ -1,7 +1,4 @@
-"""What the desk sells from: the battery, its charger, its deliveries and its reserve, moved along market time.
-
-Market time runs `speed` times real time from `day_start_s`; deadlines of the protocol never do.
-"""
+"""What the desk sells from: the battery, its charger, its deliveries and its reserve, moved along market time."""
 
 from dataclasses import dataclass
 
@@ -14,23 +11,11 @@ from etp.clock import Now
 from etp.effects import Row, Scalar
 from etp.frame import Frame
 from etp.units import WH_PER_KWH, DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
+from runtime.days import MarketClock
 
 MICRO = 1_000_000
 CHARGING_STEP_S = 0.25
 """Real seconds between two looks at the charger, where there is one."""
-
-
-@dataclass(frozen=True, slots=True)
-class MarketClock:
-    """Market time from real time."""
-
-    started: MonotonicS
-    day_start_s: float
-    speed: float = 1.0
-
-    def at(self, now: MonotonicS) -> float:
-        """Market time, unix seconds."""
-        return self.day_start_s + (now - self.started) * self.speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +47,8 @@ class Store:
         self._most_at_once = Wh(int(battery.spec.discharge_kw * horizon_h * WH_PER_KWH))
         self._deliveries = DeliveryQueue()
         self._sold: dict[LotId, Sold] = {}
-        self._stepped_s = clock.started
-        self._looked_s = clock.started
+        self._stepped_s = clock.origin_s
+        self._looked_s = clock.origin_s
 
     @property
     def held_wh(self) -> Wh:
@@ -102,10 +87,10 @@ class Store:
     def next_step(self) -> MonotonicS | None:
         """When `step` has something to do."""
         done = self._deliveries.next_done_s(self.battery)
-        times = [self._stepped_s + done / self._clock.speed] if done is not None else []
+        times = [self._clock.when(self._clock.at(self._stepped_s) + done)] if done is not None else []
         if self._solar is not None:
-            times.append(self._looked_s + CHARGING_STEP_S)
-        return MonotonicS(min(times)) if times else None
+            times.append(MonotonicS(self._looked_s + CHARGING_STEP_S))
+        return min(times, default=None)
 
     def step(self, now: Now) -> tuple[Row, ...]:
         """Charge and deliver up to now; returns the rows of deliveries that ended."""

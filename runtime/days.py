@@ -1,4 +1,4 @@
-"""Recorded days: what energy was worth to those who buy it, half-hour by half-hour.
+"""Market time, and recorded days: what energy was worth to those who buy it, half-hour by half-hour.
 
 Origin: Octopus Energy's public API, tariff Agile 18-02-21, region D, 2020-05-20T20:00:00Z to 2020-05-22T22:00:00Z, value_inc_vat
 in p/kWh as recorded in emoncms/demandshaper. Pence are read as cents: 1 p = 10,000 µ.
@@ -6,6 +6,8 @@ in p/kWh as recorded in emoncms/demandshaper. Pence are read as cents: 1 p = 10,
 
 from dataclasses import dataclass
 from typing import Final
+
+from etp.units import MonotonicS
 
 STEP_S: Final = 1800
 
@@ -28,10 +30,36 @@ class PriceSeries:
         if self.step_s <= 0:
             raise ValueError(f"step_s is {self.step_s}; above 0")
 
-    def at(self, unix_s: float) -> int:
-        """The price of the step that `unix_s` is in (its start counts, its end does not); outside, the nearest, µ/kWh."""
+    def step_of(self, unix_s: float) -> int:
+        """Which step `unix_s` is in (its start counts, its end does not); outside, the first or the last."""
         index = int((unix_s - self.start_s) // self.step_s)
-        return self.values[min(max(index, 0), len(self.values) - 1)]
+        return min(max(index, 0), len(self.values) - 1)
+
+    def at(self, unix_s: float) -> int:
+        """The price of the step that `unix_s` is in; outside, the nearest, µ/kWh."""
+        return self.values[self.step_of(unix_s)]
+
+
+@dataclass(frozen=True, slots=True)
+class MarketClock:
+    """Market time from real time: it stands still until `origin_s`, then runs `speed` times as fast.
+
+    Prices, sun, charging and delivery follow it; deadlines of the protocol never do.
+    """
+
+    origin_s: MonotonicS
+    """When market time is `day_start_s`."""
+    day_start_s: float
+    """Unix seconds."""
+    speed: float = 1.0
+
+    def at(self, now: MonotonicS) -> float:
+        """Market time, unix seconds."""
+        return self.day_start_s + max(0.0, now - self.origin_s) * self.speed
+
+    def when(self, market_s: float) -> MonotonicS:
+        """When it is `market_s`; what is before the start is at the origin."""
+        return MonotonicS(self.origin_s + max(0.0, market_s - self.day_start_s) / self.speed)
 
 
 AGILE_2020_05: Final = PriceSeries(

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from math import ceil, log
 from typing import Any, Final
 
+from etp.clock import Now
+from etp.codes import MessageType
+from etp.timing import TIMING, carries_time
+
 BASE: Final = 1.1
 """Each bucket is 10 % wider than the one before: a percentile is at most 10 % above the truth."""
 LEAST_MS: Final = 0.01
@@ -55,7 +59,6 @@ class Metrics:
     def __init__(self) -> None:
         self.counters: dict[tuple[str, str], int] = {}
         self.histograms: dict[tuple[str, str], Histogram] = {}
-        self.gauges: dict[str, float] = {}
 
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
         """Add to a counter."""
@@ -73,12 +76,18 @@ class Metrics:
             histogram = self.histograms[name, label] = Histogram()
         return histogram.record(value_ms, budget_ms)
 
+    def received(self, message_type: int, message_id: int, now: Now) -> None:
+        """Count a frame by its type, and its age (receiver's wall clock minus message_id) against the type's max delay."""
+        kind = MessageType(message_type)
+        self.count("received", kind.name)
+        if carries_time(message_id):
+            self.observe("age_ms", kind.name, max(0.0, (now.wall_us - message_id) / 1000), TIMING[kind].max_delay_ms)
+
     def snapshot(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         return {
             "counters": _nested(self.counters),
             "histograms": _nested({key: histogram.as_dict() for key, histogram in self.histograms.items()}),
-            "gauges": dict(self.gauges),
         }
 
 

@@ -6,6 +6,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from etp.clock import Now
+from etp.units import MonotonicS
+from runtime.days import MarketClock
+
 LAST_PORT = 65_535
 
 
@@ -29,7 +33,20 @@ def parse_address(setting: str, text: str) -> tuple[str, int]:
     raise SettingsError(setting, text, "expected IPv4:PORT with a port of 0 to 65535, such as 127.0.0.1:8888")
 
 
-class NodeSettings(BaseModel):
+class DaySettings(BaseModel):
+    """Market time: prices, sun, charging and delivery follow it; every deadline of the protocol stays in real time."""
+
+    day: Path | None = Field(None, description="prices of recorded days (CSV: start_utc,micro_per_kwh)")
+    day_start: float | None = Field(None, description="market time at the start, unix seconds; default: now")
+    day_speed: float = Field(1.0, gt=0, le=1_000_000, description="market seconds per real second")
+    day_origin: float | None = Field(
+        None,
+        description="when market time is day_start, unix seconds: nodes that are given the same share one market time;"
+        " default: when the node starts",
+    )
+
+
+class NodeSettings(DaySettings):
     """Options of every node."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -37,6 +54,7 @@ class NodeSettings(BaseModel):
     device_id: int = Field(ge=0, le=2**64 - 1, description="this node's id, unique in the market")
     interface: str = Field("127.0.0.1", description="address of the network interface for multicast")
     group: str = Field("239.192.77.77:8888", description="multicast group and port of discovery")
+    metrics_ms: int = Field(1000, ge=10, le=600_000, description="how often metrics.json is written, ms")
     profile: Literal["plain"] = Field("plain", description="wire profile: plain, unauthenticated frames")
     state_dir: Path | None = Field(None, description="directory of the journal; default: etp-ROLE-ID here")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
@@ -57,3 +75,11 @@ class NodeSettings(BaseModel):
         if not ip_address(host).is_multicast or not 1 <= int(port) <= LAST_PORT:
             raise ValueError("expected a multicast group and port, such as 239.192.77.77:8888")
         return value
+
+
+def market_clock(settings: DaySettings, now: Now) -> MarketClock:
+    """The node's market time, `now` being when it starts."""
+    now_s = now.wall_us / 1e6
+    start = settings.day_start if settings.day_start is not None else now_s
+    delay_s = settings.day_origin - now_s if settings.day_origin is not None else 0.0
+    return MarketClock(MonotonicS(now.monotonic_s + delay_s), start, settings.day_speed)

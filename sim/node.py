@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from etp.clock import Now
 from etp.codes import Role
@@ -40,10 +40,13 @@ class Core(Protocol):
         """Do what is due."""
 
 
-class Node:
+C = TypeVar("C", bound=Core)
+
+
+class Node(Generic[C]):
     """One process: a core, its disk and its links."""
 
-    def __init__(self, role: Role, core: Core, ids: Ids, scheduler: Scheduler, rng: random.Random) -> None:
+    def __init__(self, role: Role, core: C, ids: Ids, scheduler: Scheduler, rng: random.Random) -> None:
         self.role, self.core, self.ids = role, core, ids
         self.disk = Disk()
         self.sent: list[bytes] = []

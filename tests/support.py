@@ -1,11 +1,15 @@
 """Builders and a hand-driven desk: what tests of the cores share. No clock, no socket."""
 
+import random
 from dataclasses import dataclass, field
 
+from aggregator_node.settings import AggregatorSettings
+from aggregator_node.strategy import STRATEGIES
 from bess_node.battery import Battery, BatterySpec
 from bess_node.desk import Desk, LotRules
 from bess_node.pricing import Fixed
-from bess_node.store import MarketClock, Store
+from bess_node.settings import BessSettings
+from bess_node.store import Store
 from etp import messages
 from etp.clock import Now
 from etp.codes import MessageType
@@ -17,6 +21,9 @@ from etp.queue import stamp
 from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, WallUs, Wh
 from market.mechanisms import MECHANISMS
+from runtime.days import MarketClock
+from sim.link import Weather
+from sim.world import Plan
 
 START_US = 1_700_000_000_000_000
 BESS = DeviceId(101)
@@ -136,3 +143,25 @@ def bench(
     made = Bench(desk, ids=ids)
     made.do(desk.opened(now), now)
     return made
+
+
+def plan(seed: int, mechanism: str = "english", *, batteries: int = 1, weather: Weather | None = None) -> Plan:
+    """Full batteries, three buyers with values, demands and strategies of the seed."""
+    rng = random.Random(seed)
+    return Plan(
+        seed,
+        tuple(
+            BessSettings(device_id=101 + index, for_sale=90, reserve=6, closing_ms=200, mechanism=mechanism)
+            for index in range(batteries)
+        ),
+        tuple(
+            AggregatorSettings(
+                device_id=500 + index,
+                max_price=rng.randint(50_000, 200_000) / 10_000,
+                demand_kwh=rng.randint(1_000, 6_000) / 1000,
+                strategy=rng.choice(sorted(STRATEGIES)),
+            )
+            for index in range(3)
+        ),
+        weather=weather or Weather(),
+    )

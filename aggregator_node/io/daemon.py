@@ -6,12 +6,11 @@ from pathlib import Path
 
 import structlog
 
+from aggregator_node.build import buyer_of
 from aggregator_node.buyer import Buyer
-from aggregator_node.portfolio import Portfolio
 from aggregator_node.settings import AggregatorSettings
-from aggregator_node.strategy import STRATEGIES
 from etp.clock import Now
-from etp.codes import MessageType, Role, TerminateCode
+from etp.codes import Role, TerminateCode
 from etp.discovery import AggregatorDiscovery, DiscoveryLimits, PeerFound, PeerMoved
 from etp.discovery import Event as PeerEvent
 from etp.ids import Ids
@@ -22,9 +21,10 @@ from etp.limits import Limits
 from etp.roster import Roster
 from etp.session import Bound, Event, Received, Session, Violation
 from etp.timing import REPLY_BUDGET_MS, Timing
-from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, Micro, MicroPerKwh, Wh
+from etp.units import DeviceId
 from runtime.backoff import Backoff
 from runtime.histogram import Metrics
+from runtime.io.days import load_day
 from runtime.io.journal import Journal
 from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
 from runtime.io.metrics_file import keep_metrics
@@ -67,7 +67,7 @@ class Links:
     def happened(self, connection: Connection, event: Event, now: Now) -> None:
         """Carry out what an event asks of the buyer."""
         if isinstance(event, Received):
-            self._metrics.count("received", MessageType(event.frame.message_type).name)
+            self._metrics.received(event.frame.message_type, event.frame.message_id, now)
             battery = DeviceId(event.frame.device_id)
             self._shell.apply(self._buyer.receive(battery, event.frame, event.raw, now), now)
             self._measure()
@@ -75,7 +75,7 @@ class Links:
             before = self._shell.roster.bind(event.device_id, connection)
             if before is not None and before is not connection:
                 before.finish("another session took over", now)
-            self._shell.apply(self._buyer.session_opened(event.device_id, now), now)
+            self._shell.apply(self._buyer.session_opened(event.device_id, now, connection.remote), now)
         elif isinstance(event, Violation):
             self._metrics.count("violations", event.kind)
 
@@ -136,17 +136,23 @@ class Links:
         now = system_now()
         connection.send(self._buyer.hello(now), now)
 
+    def view(self) -> dict[str, object]:
+        """What `metrics.json` shows of this buyer."""
+        portfolio = self._buyer.portfolio
+        return {
+            "bought_wh": portfolio.bought,
+            "paid_micro": portfolio.paid,
+            "exposed_wh": portfolio.exposed_wh,
+            "promises_open": self._buyer.open_promises,
+            "queues": self._shell.queues(),
+            "batteries": self._buyer.directory.entries(system_now()),
+        }
+
     def goodbye(self) -> None:
         """Tell every battery that we stop."""
         now = system_now()
         for connection in list(self._ended):
             connection.farewell(TerminateCode.SHUTTING_DOWN, "shutting down", now)
-
-
-def portfolio_of(settings: AggregatorSettings) -> Portfolio:
-    """Demand and budget in integers."""
-    budget = None if settings.budget is None else Micro(round(settings.budget * MICRO_PER_CENT))
-    return Portfolio(Wh(round(settings.demand_kwh * WH_PER_KWH)), budget)
 
 
 async def run(settings: AggregatorSettings, lifecycle: Lifecycle) -> int:
@@ -163,22 +169,17 @@ async def run(settings: AggregatorSettings, lifecycle: Lifecycle) -> int:
 async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Journal, state_dir: Path) -> int:
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     device_id, rng, ids, metrics = DeviceId(settings.device_id), random.Random(seed), Ids(journal.mark), Metrics()
-    buyer = Buyer(
-        device_id,
-        value=MicroPerKwh(round(settings.max_price * MICRO_PER_CENT)),
-        portfolio=portfolio_of(settings),
-        strategy=STRATEGIES[settings.strategy],
-        ids=ids,
-        rng=rng,
-        timing=Timing(),
-    )
-    buyer.restored(journal.pending_rows(), system_now())
+    series = load_day(settings.day) if settings.day is not None else None
+    buyer = buyer_of(settings, series=series, seed=seed, ids=ids, now=system_now())
+    buyer.restored(journal.pending_rows(), journal.rows_of("trade"), system_now())
     roster: Roster[Connection] = Roster(Limits())
     shell = Shell(buyer, journal=journal, roster=roster, ids=ids, metrics=metrics, clock=system_now)
     links = Links(device_id, shell, buyer, ids=ids, metrics=metrics, rng=rng)
     multicast = await _discover(settings, links, ids, rng, lifecycle)
     dialling = lifecycle.tasks.create_task(_dial_all(settings.peer, links))
-    keeper = lifecycle.tasks.create_task(keep_metrics(state_dir, metrics, lifecycle.stopping))
+    keeper = lifecycle.tasks.create_task(
+        keep_metrics(state_dir, metrics, lifecycle.stopping, period_s=settings.metrics_ms / 1000, view=links.view)
+    )
     line = {"ready": True, "role": "aggregator", "device_id": settings.device_id}
     announce(line | {"udp_group": settings.group, "profile": settings.profile})
     structlog.get_logger().info("trading", device_id=settings.device_id, seed=seed)

@@ -3,22 +3,17 @@
 import asyncio
 import random
 import signal
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
 
-from bess_node.battery import Battery, BatterySpec
-from bess_node.desk import Desk, LotRules
-from bess_node.pricing import ByPrices, BySoc, Fixed, Forecast, Pricing
+from bess_node.build import desk_of, limits_of
+from bess_node.desk import Desk
 from bess_node.settings import BessSettings
-from bess_node.solar import Solar
-from bess_node.store import MICRO, MarketClock, Store
 from etp.clock import Now
-from etp.codes import FailureCode, MessageType, Role, TerminateCode
+from etp.codes import FailureCode, Role, TerminateCode
 from etp.discovery import BessDiscovery, DiscoveryLimits
-from etp.effects import Row
 from etp.ids import Ids
 from etp.io.clock import system_now
 from etp.io.multicast import bind_pair, open_multicast
@@ -26,9 +21,8 @@ from etp.io.tcp import Connection, listen
 from etp.limits import Limits
 from etp.roster import Roster
 from etp.session import Bound, Event, Received, Session, Violation
-from etp.timing import TIMING, Timing, carries_time
-from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, MicroPerKwh, Wh
-from market.mechanisms import MECHANISMS
+from etp.timing import Timing
+from etp.units import DeviceId
 from runtime.histogram import Metrics
 from runtime.io.days import load_day
 from runtime.io.journal import Journal
@@ -39,62 +33,6 @@ from runtime.settings import SettingsError, parse_address
 
 OPEN_FILES_BESIDE_SESSIONS = 64
 BIND_HINT = "loopback (127.0.0.1), or --allow-plaintext to serve an unauthenticated profile on purpose"
-
-
-def limits_of(settings: BessSettings) -> Limits:
-    """The node's limits; a higher bid rate brings the burst and the memory that it needs."""
-    base = Limits()
-    rate, burst = settings.bid_rate, max(base.bid_burst, 2 * settings.bid_rate)
-    memory = max(base.bid_memory_per_device, int(rate * base.bid_memory_s) + burst)
-    return replace(base, bids_per_s=rate, bid_burst=burst, bid_memory_per_device=memory)
-
-
-def pricing_of(settings: BessSettings) -> Pricing:
-    """The reserve policy. Raises SettingsError where it lacks its prices."""
-    base = MicroPerKwh(round(settings.reserve * MICRO_PER_CENT))
-    if settings.pricing != "prices":
-        policies: dict[str, Pricing] = {"fixed": Fixed(base), "soc": BySoc(base), "forecast": Forecast(base)}
-        return policies[settings.pricing]
-    if settings.day is None:
-        raise SettingsError("pricing", "prices", "needs --day FILE with a price series")
-    return ByPrices(base, load_day(settings.day))
-
-
-def store_of(settings: BessSettings, level: Row | None, now: Now) -> Store:
-    """The battery as the journal left it, or as the settings say at the first start."""
-    if settings.floor_kwh > settings.capacity_kwh:
-        raise SettingsError("floor_kwh", settings.floor_kwh, f"at most capacity_kwh ({settings.capacity_kwh})")
-    spec = BatterySpec(
-        capacity_wh=Wh(round(settings.capacity_kwh * WH_PER_KWH)),
-        floor_wh=Wh(round(settings.floor_kwh * WH_PER_KWH)),
-        discharge_kw=settings.discharge_kw,
-        charge_kw=settings.charge_kw,
-        discharge_efficiency=settings.efficiency,
-    )
-    first = settings.capacity_kwh if settings.energy_kwh is None else min(settings.energy_kwh, settings.capacity_kwh)
-    stored = int(str(level.body["stored_uwh"])) / MICRO if level is not None else first * WH_PER_KWH
-    cycles = int(str(level.body["micro_cycles"])) / MICRO if level is not None else 0.0
-    begin = settings.day_start if settings.day_start is not None else now.wall_us / 1e6
-    return Store(
-        Battery(spec, stored, cycles=cycles),
-        pricing=pricing_of(settings),
-        clock=MarketClock(now.monotonic_s, begin, settings.day_speed),
-        for_sale_percent=settings.for_sale,
-        horizon_h=settings.horizon_h,
-        solar=Solar(settings.solar_kw) if settings.solar_kw else None,
-    )
-
-
-def rules_of(settings: BessSettings) -> LotRules:
-    """How the settings say to sell."""
-    return LotRules(
-        mechanism=MECHANISMS[settings.mechanism],
-        increment=MicroPerKwh(round(settings.increment * MICRO_PER_CENT)),
-        closing_s=settings.closing_ms / 1000,
-        max_s=settings.lot_max_s,
-        min_lot=Wh(round(settings.min_lot_kwh * WH_PER_KWH)),
-        hide_reserve=settings.hide_reserve,
-    )
 
 
 def check_listen(settings: BessSettings) -> tuple[str, int]:
@@ -131,7 +69,7 @@ class Hub:
         """Carry out what an event asks of the desk."""
         if isinstance(event, Received):
             peer = DeviceId(event.frame.device_id)
-            self._measure(event.frame.message_type, event.frame.message_id, now)
+            self._metrics.received(event.frame.message_type, event.frame.message_id, now)
             self._shell.apply(self._desk.receive(peer, event.frame, event.raw, now), now)
         elif isinstance(event, Bound):
             before = self._roster.bind(event.device_id, connection)
@@ -140,13 +78,6 @@ class Hub:
             self._shell.apply(self._desk.session_bound(event.device_id, now), now)
         elif isinstance(event, Violation):
             self._metrics.count("violations", event.kind)
-
-    def _measure(self, kind: int, message_id: int, now: Now) -> None:
-        name = MessageType(kind).name
-        self._metrics.count("received", name)
-        if carries_time(message_id):
-            age_ms = (now.wall_us - message_id) / 1000
-            self._metrics.observe("age_ms", name, max(0.0, age_ms), TIMING[MessageType(kind)].max_delay_ms)
 
     def turned(self, now: Now) -> None:
         """Keep the shell's timer right."""
@@ -161,6 +92,10 @@ class Hub:
         peer = connection.session.peer_id if connection.session else None
         if peer is not None and self._roster.unbind(peer, connection):
             self._shell.apply(self._desk.session_lost(peer, now), now)
+
+    def view(self) -> dict[str, object]:
+        """What `metrics.json` shows of this battery."""
+        return self._desk.view() | {"sessions": len(self._everyone), "queues": self._shell.queues()}
 
     def goodbye(self, now: Now) -> None:
         """Tell everyone that we stop."""
@@ -196,15 +131,8 @@ async def _serve(  # noqa: PLR0917 - what `run` has made, handed on once
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     metrics, ids = Metrics(), Ids(journal.mark)
     level = journal.find("energy", "level")
-    desk = Desk(
-        device_id,
-        rules=rules_of(settings),
-        store=store_of(settings, level, now),
-        ids=ids,
-        limits=limits,
-        timing=Timing(),
-        started=now,
-    )
+    series = load_day(settings.day) if settings.day is not None else None
+    desk = desk_of(settings, series=series, level=level, ids=ids, limits=limits, now=now)
     roster: Roster[Connection] = Roster(limits)
     shell = Shell(desk, journal=journal, roster=roster, ids=ids, metrics=metrics, clock=system_now)
     shell.apply(desk.restored(journal.pending_rows(), now), now)
@@ -242,7 +170,9 @@ async def _serve(  # noqa: PLR0917 - what `run` has made, handed on once
             "mechanism": settings.mechanism,
         }
     )
-    lifecycle.tasks.create_task(keep_metrics(state_dir, metrics, lifecycle.stopping))
+    lifecycle.tasks.create_task(
+        keep_metrics(state_dir, metrics, lifecycle.stopping, period_s=settings.metrics_ms / 1000, view=hub.view)
+    )
     await lifecycle.stopping.wait()
     server.close()
     hub.accepting = False

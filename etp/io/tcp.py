@@ -51,6 +51,9 @@ class Connection(asyncio.Protocol):
         self.session: Session | None = None
         self.transport: asyncio.Transport | None = None
         self.address = ""
+        """The peer's host."""
+        self.remote = ""
+        """The peer's HOST:PORT."""
 
     # -- asyncio's side
 
@@ -60,7 +63,7 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         peer = transport.get_extra_info("peername")
-        self.address = peer[0] if peer else ""
+        self.address, self.remote = (peer[0], f"{peer[0]}:{peer[1]}") if peer else ("", "")
         sock = transport.get_extra_info("socket")
         if sock is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

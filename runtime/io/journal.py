@@ -9,7 +9,7 @@ import fcntl
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -162,6 +162,12 @@ class Journal:
 
     # -- writing
 
+    @property
+    def waiting(self) -> int:
+        """Rows and bids that the writer thread has not taken yet."""
+        batch = self._batch
+        return len(batch.rows) + len(batch.lazy) + len(batch.bids)
+
     def commit(self, rows: Sequence[Row], mark: int | None = None) -> "asyncio.Future[None]":
         """Rows that something waits for: done once they are on the disk, or failed with JournalError. Raises JournalFull."""
         self._loop = asyncio.get_running_loop()
@@ -286,6 +292,11 @@ class Journal:
         query = f"SELECT {COLUMNS} FROM rows WHERE kind = ? AND subject = ? ORDER BY seq DESC LIMIT 1"  # noqa: S608
         found = self._reader.execute(query, (kind, subject)).fetchone()
         return to_row(found) if found else None
+
+    def rows_of(self, kind: str) -> Iterator[Row]:
+        """All rows of a kind, in journal order."""
+        query = f"SELECT {COLUMNS} FROM rows WHERE kind = ? ORDER BY seq"  # noqa: S608
+        return map(to_row, self._reader.execute(query, (kind,)))
 
     def pending_rows(self) -> list[Row]:
         """What a restart must know, in journal order."""

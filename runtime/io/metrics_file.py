@@ -1,20 +1,20 @@
-"""A node's counters beside its journal, for `etp export` and the demo: written while they change, and at the end."""
+"""A node's counters beside its journal, for `etp export` and the demo: written when they changed, and at the end."""
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from runtime.histogram import Metrics
 
 FILE = "metrics.json"
-PERIOD_S = 1.0
 
 
-def write_metrics(directory: Path, metrics: Metrics) -> None:
+def write_metrics(directory: Path, text: str) -> None:
     """Replace the file whole, so that a reader never sees half of it."""
     new = directory / f"{FILE}.new"
-    new.write_text(json.dumps(metrics.snapshot()))
+    new.write_text(text)
     new.replace(directory / FILE)
 
 
@@ -27,16 +27,25 @@ def read_metrics(directory: Path) -> dict[str, Any]:
     return found
 
 
-async def keep_metrics(directory: Path, metrics: Metrics, stopping: asyncio.Event) -> None:
-    """Write the counters each second in which they changed, until `stopping`."""
-    before = -1
-    while not stopping.is_set():
-        total = sum(metrics.counters.values())
-        if total != before:
-            before = total
-            write_metrics(directory, metrics)
+async def keep_metrics(
+    directory: Path,
+    metrics: Metrics,
+    stopping: asyncio.Event,
+    *,
+    period_s: float,
+    view: Callable[[], dict[str, object]],
+) -> None:
+    """Write counters, histograms and what the node shows of itself, where they changed, each period until `stopping`."""
+    before = ""
+    while True:
+        last = stopping.is_set()
+        text = json.dumps(metrics.snapshot() | {"node": view()})
+        if text != before:  # an idle node wears out no memory card
+            before = text
+            write_metrics(directory, text)
+        if last:
+            return
         try:
-            await asyncio.wait_for(stopping.wait(), PERIOD_S)
+            await asyncio.wait_for(stopping.wait(), period_s)
         except TimeoutError:
             continue
-    write_metrics(directory, metrics)

@@ -86,6 +86,15 @@ class Shell:
             self.journal.write((), mark=mark)
         self._arm(now)
 
+    def queues(self) -> dict[str, int]:
+        """How much waits: frames in all send queues and in the longest, rows and bids for the disk."""
+        waiting = [len(connection.session.queue) for connection in self.roster.bound() if connection.session]
+        return {
+            "send_frames": sum(waiting),
+            "send_longest": max(waiting, default=0),
+            "journal": self.journal.waiting,
+        }
+
     async def quiet(self) -> None:
         """Wait until no commit is on its way."""
         await self._quiet.wait()

@@ -7,9 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from aggregator_node.buyer import Buyer
+from aggregator_node.buyer import LOOK_S, Buyer
 from aggregator_node.portfolio import Portfolio
 from aggregator_node.strategy import STRATEGIES, LotView, price
+from aggregator_node.worth import Constant
 from etp import messages
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Effect, Envelope, Log, Row, Send, Write
@@ -17,7 +18,7 @@ from etp.frame import Frame, decode, encode
 from etp.ids import Ids
 from etp.queue import stamp
 from etp.timing import Timing
-from etp.units import DeviceId, money
+from etp.units import DeviceId, MicroPerKwh, Wh, money
 from tests.support import BESS, START_US, at, bench
 
 
@@ -30,7 +31,7 @@ class Desk:
         self.ids = Ids(START_US)
         self.buyer = Buyer(
             DeviceId(device),
-            value=round(value * 10_000),
+            worth=Constant(MicroPerKwh(round(value * 10_000))),
             portfolio=Portfolio(round(kwh * 1000)),
             strategy=STRATEGIES[strategy],
             ids=self.ids,
@@ -208,7 +209,7 @@ def test_restart_resumes_its_confirms() -> None:
     d.open()
     d.accept(1.2)
     e = Desk()
-    e.buyer.restored([d.rows[0]], at(5.0))
+    e.buyer.restored([d.rows[0]], [], at(5.0))
     assert e.buyer.portfolio.exposed_wh == 3000
     e.do(e.buyer.session_opened(BESS, at(5.1)), 5.1)
     assert e.raw[0] == next(raw for raw in d.raw if raw[0] == CONFIRM)
@@ -316,6 +317,65 @@ def test_late_response_and_hello() -> None:
     assert BID not in d.kinds
     assert isinstance(d.buyer.hello(at(2.0)), Envelope)
     assert d.buyer.session_lost(DeviceId(9), at(2.0)) == []
+
+
+def test_a_restart_counts_what_was_bought() -> None:
+    """Trades of the journal count towards demand and budget."""
+    d = Desk()
+    d.open()
+    d.accept()
+    d.end(TerminateCode.FINISHED)
+    e = Desk()
+    e.buyer.restored([], [row for row in d.rows if row.kind == "trade"], at(5.0))
+    assert (e.buyer.portfolio.bought, e.buyer.portfolio.paid) == (3000, 375_000)
+    e.do(e.buyer.session_opened(BESS, at(6.0)), 6.0)
+    assert e.kinds == [QUERY]
+
+
+def test_energy_set_free_is_looked_for_elsewhere() -> None:
+    """Outbid beyond its value at one battery, the buyer bids for the same energy at another after `LOOK_S`."""
+    d, other = Desk(value=13.0), DeviceId(102)
+    d.open()
+    d.do(d.buyer.session_opened(other, at(1.0)), 1.0)
+    answer = messages.response(other, offer=messages.Offer(13_500, 6_000), ask=128_000)
+    raw = encode(messages.stamped(answer, at(1.01).wall_us))
+    d.do(d.buyer.receive(other, decode(raw), raw, at(1.01)), 1.01)
+    assert d.kinds.count(BID) == 1  # everything wanted is exposed at the first battery
+    d.give(messages.reject(BESS, RejectCode.OUTBID, refused=12.5, ask=131_000), 1.1)
+    assert d.buyer.next_deadline() == 1.1 + LOOK_S
+    d.do(d.buyer.advance(at(1.12)), 1.12)
+    assert (d.kinds[-1], d.sent[-1].bid_price) == (BID, 12.8)
+    assert list(d.buyer.portfolio.exposed) == [other]
+
+
+def test_a_trade_that_is_not_delivered_costs_the_battery_its_name() -> None:
+    """CANNOT_DELIVER after FINISHED: journalled, counted, and its energy is worth less from then on."""
+    d = Desk(kwh=6.0)
+    d.open()
+    d.accept(required_energy_amount=3.0)
+    d.end(TerminateCode.FINISHED)
+    battery = d.buyer.directory.find(BESS)
+    assert battery is not None
+    assert (battery.kept, battery.reliability) == (1, 1.0)
+    d.end(TerminateCode.CANNOT_DELIVER, 1.6)
+    assert battery.reliability == 10 / 11
+    assert [(row.kind, row.state) for row in d.rows][-1] == ("energy", "short")
+
+
+def test_the_demand_per_period_is_wanted_anew_in_each() -> None:
+    """1 kWh per half-hour: no second kilowatt-hour before the next begins, and never more than the whole demand."""
+    portfolio = Portfolio(Wh(2500), period_demand=Wh(1000))
+    assert portfolio.wanted(Wh(6000), MicroPerKwh(100_000)) == 1000
+    portfolio.expose(BESS, Wh(1000), MicroPerKwh(100_000))
+    portfolio.buy(BESS, Wh(1000), MicroPerKwh(90_000))
+    assert portfolio.wanted(Wh(6000), MicroPerKwh(100_000)) == 0
+    portfolio.begin(0)
+    assert portfolio.wanted(Wh(6000), MicroPerKwh(100_000)) == 0
+    portfolio.begin(1)
+    assert portfolio.wanted(Wh(6000), MicroPerKwh(100_000)) == 1000
+    portfolio.buy(BESS, Wh(1000), MicroPerKwh(90_000))
+    portfolio.begin(2)
+    assert portfolio.wanted(Wh(6000), MicroPerKwh(100_000)) == 500
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -3,7 +3,8 @@
 from bess_node.battery import Battery, BatterySpec
 from bess_node.pricing import Fixed
 from bess_node.solar import Solar
-from bess_node.store import MICRO, MarketClock, Store
+from bess_node.store import MICRO, Store
+from runtime.days import MarketClock
 from tests.support import at
 
 

@@ -1,0 +1,74 @@
+"""What a buyer has going at one battery: its live bid, or its Confirm and how long it has waited. One affair at a time."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from aggregator_node.directory import Battery
+from etp.effects import Envelope, Row
+from etp.state import AffairInput, AffairState, next_affair
+from etp.units import MicroPerKwh, MonotonicS, Wh
+
+PAUSE_S: Final = 1.0
+"""After a refusal that says "not now", s."""
+ASK_AGAIN_S: Final = 5.0
+"""Without news from a battery that we want energy from, a Query, s."""
+FATE_S: Final = 70.0
+"""A bid without news for longer than a lot can last is sent again: its stored answer, or LATE, decides, s."""
+UNRESOLVED_S: Final = 600.0
+"""Plain profile: after this an unanswered Confirm is UNRESOLVED, s (design §4)."""
+
+
+@dataclass(slots=True, eq=False)
+class Promise:
+    """A Confirm on its way, or unanswered."""
+
+    accept: bytes
+    confirm: Envelope
+    row: Row
+    since_s: MonotonicS
+    attempt: int = 0
+    retry_s: float = float("inf")
+    durable: bool = False
+
+    @property
+    def energy(self) -> Wh:
+        """What is bought."""
+        return Wh(int(str(self.row.body["energy_wh"])))
+
+    @property
+    def paid(self) -> MicroPerKwh:
+        """At which price."""
+        return MicroPerKwh(int(str(self.row.body["price_micro_per_kwh"])))
+
+
+@dataclass(slots=True, eq=False)
+class Affair:
+    """See the module."""
+
+    battery: Battery
+    state: AffairState = AffairState.NONE
+    bid: Envelope | None = None
+    """The live bid."""
+    bid_s: float = 0.0
+    """When it was sent; 0: it is answered."""
+    promise: Promise | None = None
+    not_before_s: float = 0.0
+    """No bid before this."""
+    news_s: float = 0.0
+    """When the battery last said something, or was last asked."""
+    warned: bool = False
+    """That its clock is off."""
+
+    def move(self, cause: AffairInput) -> None:
+        """Take a step of the table."""
+        self.state = next_affair(self.state, cause)
+
+    def due_s(self, *, wants: bool) -> MonotonicS | None:
+        """When something is to be done without news; `wants`: more energy is wanted."""
+        if self.promise is not None:
+            return MonotonicS(min(self.promise.retry_s, self.promise.since_s + UNRESOLVED_S))
+        if not self.battery.connected:
+            return None
+        if self.bid is not None:
+            return MonotonicS(self.news_s + FATE_S)
+        return MonotonicS(max(self.news_s + ASK_AGAIN_S, self.not_before_s)) if wants else None

@@ -1,0 +1,44 @@
+"""The buyer's core as its settings describe it: the daemon, the simulator and the lab build the very same."""
+
+import random
+
+from aggregator_node.buyer import Buyer
+from aggregator_node.portfolio import Portfolio
+from aggregator_node.settings import AggregatorSettings
+from aggregator_node.strategy import STRATEGIES
+from aggregator_node.worth import Constant, Recorded, Worth
+from etp.clock import Now
+from etp.ids import Ids
+from etp.timing import Timing
+from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, Micro, MicroPerKwh, Wh
+from runtime.days import PriceSeries
+from runtime.settings import market_clock
+
+
+def buyer_of(settings: AggregatorSettings, *, series: PriceSeries | None, seed: int, ids: Ids, now: Now) -> Buyer:
+    """The buyer. `series`: the recorded prices."""
+    return Buyer(
+        DeviceId(settings.device_id),
+        worth=_worth(settings, series, seed, now),
+        portfolio=_portfolio(settings),
+        strategy=STRATEGIES[settings.strategy],
+        ids=ids,
+        rng=random.Random(seed),
+        timing=Timing(),
+    )
+
+
+def _worth(settings: AggregatorSettings, series: PriceSeries | None, seed: int, now: Now) -> Worth:
+    most = MicroPerKwh(round(settings.max_price * MICRO_PER_CENT))
+    if series is None:
+        return Constant(most)
+    return Recorded(series, market_clock(settings, now), most, settings.margin, seed)
+
+
+def _portfolio(settings: AggregatorSettings) -> Portfolio:
+    """Demand and budget in integers."""
+    budget = None if settings.budget is None else Micro(round(settings.budget * MICRO_PER_CENT))
+    period = settings.demand_per_period_kwh
+    return Portfolio(
+        Wh(round(settings.demand_kwh * WH_PER_KWH)), budget, None if period is None else Wh(round(period * WH_PER_KWH))
+    )
