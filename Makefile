@@ -3,7 +3,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types imports bench fmt lock clean
+.PHONY: help setup test lint types imports bench diagrams docs fmt lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -34,6 +34,13 @@ imports: setup ## check that arrows go one way and pure modules are pure
 
 bench: setup ## measure, and fail where a limit is exceeded
 	$(BIN)/python -m benches
+
+diagrams: setup ## draw docs/states.md from etp/state.py
+	$(BIN)/python -m tools.diagrams
+
+docs: diagrams ## draw the tables of docs/ from the code, and build the site
+	$(BIN)/python -m tools.protocol_tables
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 fmt: setup ## format the code
 	$(BIN)/ruff format .
