@@ -165,8 +165,11 @@ class Buyer:
         battery.for_sale = messages.offer(frame).for_sale
         battery.ask = MicroPerKwh(round(frame.sale_price * MICRO_PER_CENT))
         if affair.bid is not None and frame.bid_price == affair.bid.frame.bid_price:
+            battery.of_own_lot = True
             self._answered(affair, "RESPONSE", now)
             return []
+        # An ask above our standing bid is our own bid's doing.
+        battery.of_own_lot = affair.bid is not None and frame.sale_price > affair.bid.frame.bid_price
         return self._bid(affair, now)
 
     def _answered(self, affair: Affair, kind: str, now: Now) -> None:
@@ -244,7 +247,7 @@ class Buyer:
         """Take from a Reject what it says; whether it says enough to bid again at once."""
         battery = affair.battery
         if code in (RejectCode.OUTBID, RejectCode.BELOW_RESERVE) and frame.sale_price > 0:
-            battery.ask = MicroPerKwh(round(frame.sale_price * MICRO_PER_CENT))
+            battery.ask, battery.of_own_lot = MicroPerKwh(round(frame.sale_price * MICRO_PER_CENT)), True
             return True
         left = messages.offer(frame._replace(percentage_for_sale=100.0)).for_sale
         if code is RejectCode.INSUFFICIENT and 0 < left < battery.for_sale:
@@ -267,6 +270,8 @@ class Buyer:
         if code is not None:
             return self._decline(affair, code, now)
         affair.bid = None
+        if affair.battery.of_own_lot:
+            affair.battery.for_sale = Wh(0)  # that lot is closed: the Response to the next one says what it asks
         affair.move(AffairInput.WON)
         affair.move(AffairInput.CONFIRMED)
         terms, exposed = messages.terms(frame), self.portfolio.exposed_wh

@@ -30,6 +30,8 @@ class Battery:
     """What may be bid for, as last heard."""
     ask: MicroPerKwh = MicroPerKwh(0)
     """As last heard; 0: not disclosed."""
+    of_own_lot: bool = False
+    """`ask` was heard in a lot that we bid in: it says nothing of the next."""
     estimator: OffsetEstimator = field(default_factory=OffsetEstimator)
     kept: int = 0
     """Confirms that it answered with FINISHED."""

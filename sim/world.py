@@ -13,11 +13,15 @@ from aggregator_node.settings import AggregatorSettings
 from bess_node.build import desk_of, limits_of
 from bess_node.desk import Desk
 from bess_node.settings import BessSettings
+from bess_node.supply import supply_wh
 from etp.codes import Role
 from etp.ids import Ids
 from etp.limits import Limits
 from etp.session import Session
+from etp.units import MICRO_PER_CENT, MicroPerKwh, MonotonicS, Wh
 from runtime.days import PriceSeries
+from runtime.settings import market_clock
+from sim.invariants import BatteryBooks, Books, BuyerBooks
 from sim.link import End, Link, Weather
 from sim.node import Node
 from sim.scheduler import EPOCH_US, Scheduler
@@ -48,6 +52,7 @@ class World:
         self.batteries = [self._battery(settings) for settings in plan.batteries]
         self.buyers = [self._buyer(settings) for settings in plan.buyers]
         self.links = 0
+        self.began = self.scheduler.now()
 
     def _battery(self, settings: BessSettings) -> Node[Desk]:
         now, ids = self.scheduler.now(), Ids(EPOCH_US)
@@ -71,6 +76,12 @@ class World:
         self.scheduler.run(self.plan.seconds)
         return self.digest()
 
+    def finish(self, seconds: float) -> None:
+        """No new bids; promises are seen through for so long."""
+        for buyer in self.buyers:
+            buyer.core.stop()
+        self.scheduler.run(self.scheduler.time_s + seconds)
+
     def connect(self, battery: Node[Desk], buyer: Node[Buyer]) -> None:
         """A fresh link between a buyer and a battery; when it breaks, another after a while."""
         self.links += 1
@@ -86,6 +97,25 @@ class World:
 
     def _session(self, node: Node[Desk] | Node[Buyer]) -> Session:
         return Session(node.role, node.core.device_id, node.ids, Limits(), self.scheduler.now())
+
+    def books(self) -> Books:
+        """All journals, for the invariants."""
+        return Books(
+            [
+                self._books_of(node, settings)
+                for node, settings in zip(self.batteries, self.plan.batteries, strict=True)
+            ],
+            [BuyerBooks(node.core.device_id, node.disk.rows, node.core.portfolio.demand) for node in self.buyers],
+        )
+
+    def _books_of(self, node: Node[Desk], settings: BessSettings) -> BatteryBooks:
+        clock = market_clock(settings, self.began)
+
+        def supply(time_us: int) -> Wh:
+            return supply_wh(settings, clock.day_start_s, clock.at(MonotonicS((time_us - EPOCH_US) / 1e6)))
+
+        reserve = MicroPerKwh(round(settings.reserve * MICRO_PER_CENT))
+        return BatteryBooks(settings.device_id, node.disk.rows, node.disk.bids, reserve, settings.mechanism, supply)
 
     def digest(self) -> str:
         """SHA-256 over every node's durable rows and bids."""

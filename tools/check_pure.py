@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-PACKAGES = ("etp", "market", "runtime", "contracts", "bess_node", "aggregator_node", "gateway", "sim")
+PACKAGES = ("etp", "market", "runtime", "contracts", "bess_node", "aggregator_node", "gateway", "sim", "lab")
 IMPURE = frozenset({"asyncio", "asyncio_dgram", "fcntl", "logging", "os", "resource", "select", "selectors", "signal"}) | {
     "socket", "sqlite3", "ssl", "structlog", "subprocess", "threading", "time", "uvloop"
 }  # fmt: skip
