@@ -3,7 +3,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint types imports bench diagrams docs fmt lock clean
+.PHONY: help setup demo test lint types imports bench diagrams docs fmt lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -16,6 +16,9 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
+
+demo: setup ## watch batteries sell two recorded days to competing buyers
+	$(BIN)/etp demo
 
 test: setup ## run the tests, with the coverage gate of the pure modules
 	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered

@@ -7,6 +7,7 @@ from aggregator_node.settings import AggregatorSettings
 from bess_node.__main__ import main as bess_main
 from bess_node.settings import BessSettings
 from cli import decode, export
+from cli.demo.settings import DemoSettings
 from runtime.io.settings import command
 
 app = typer.Typer(
@@ -22,6 +23,16 @@ def etp() -> None:
     """Home batteries sell their energy to competing buyers."""
 
 
+def demo(settings: DemoSettings) -> int:
+    """Run the demo; what it needs is imported here, so that the daemons it starts need not wait for it."""
+    from cli.demo.command import command as run  # noqa: PLC0415
+
+    return run(settings)
+
+
+app.command("demo", help="Watch batteries sell recorded days to competing buyers, each a process of its own.")(
+    command(DemoSettings, demo)
+)
 app.command("bess", help="Serve one battery: the seller's daemon.")(command(BessSettings, bess_main))
 app.command("aggregator", help="Buy energy: the buyer's daemon.")(command(AggregatorSettings, aggregator_main))
 app.command("decode")(decode.command)

@@ -47,10 +47,19 @@ class Histogram:
                 return min(LEAST_MS * BASE**index, self.worst_ms)
         return self.worst_ms
 
-    def as_dict(self) -> dict[str, float]:
-        """Count, percentiles and worst, ms."""
+    def as_dict(self) -> dict[str, Any]:
+        """Count, percentiles and worst, ms; `buckets` that are not empty, by number, so that nodes can be added up."""
         points = {f"p{percent}_ms": round(self.percentile(percent), 3) for percent in (50, 90, 99)}
-        return {"count": self.count, **points, "worst_ms": round(self.worst_ms, 3), "over_budget": self.over_budget}
+        whole = {"count": self.count, **points, "worst_ms": round(self.worst_ms, 3), "over_budget": self.over_budget}
+        return whole | {"buckets": {str(index): count for index, count in enumerate(self._buckets) if count}}
+
+    def add(self, found: Mapping[str, Any]) -> None:
+        """Count what another histogram's `as_dict` holds too."""
+        for index, count in found["buckets"].items():
+            self._buckets[int(index)] += count
+        self.count += found["count"]
+        self.worst_ms = max(self.worst_ms, found["worst_ms"])
+        self.over_budget += found["over_budget"]
 
 
 class Metrics:

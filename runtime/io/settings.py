@@ -91,7 +91,8 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
     required = default is PydanticUndefined
     shown = "required" if required else _text(default)
     kind = _option_type(field.annotation)
-    flag = f"--{name.replace('_', '-')}"
+    extra = field.json_schema_extra or {}
+    flag = extra.get("flag", f"--{name.replace('_', '-')}")  # a field cannot have every name: pydantic's own are taken
     metavar = "|".join(_choices(field.annotation)) or None
     # The default stays in the model: None here means "not given", so that the environment and the file are asked.
     note = f"[{'required' if required else f'default: {shown}'}]" if shown or required else ""

@@ -3,6 +3,8 @@
 import random
 
 import pytest
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,6 +131,19 @@ def test_percentiles_are_at_most_a_tenth_above(values):
     assert histogram.as_dict()["worst_ms"] == round(max(values), 3)
     assert histogram.over_budget == sum(value > 500 for value in values)
     assert Histogram().percentile(99) == 0
+
+
+@given(st.lists(st.floats(0.01, 90_000)), st.lists(st.floats(0.01, 90_000)))
+def test_histograms_add_up(some, others):
+    """Two nodes' histograms, added through JSON, are the histogram of all their latencies."""
+    whole, added = Histogram(), Histogram()
+    for values in (some, others):
+        part = Histogram()
+        for value in values:
+            whole.record(value, 500)
+            part.record(value, 500)
+        added.add(json.loads(json.dumps(part.as_dict())))
+    assert added.as_dict() == whole.as_dict()
 
 
 def test_metrics_are_bounded():
