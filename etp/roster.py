@@ -16,10 +16,11 @@ class Roster(Generic[S]):
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._addresses: Counter[str] = Counter()
+        self._places = 0
         self._bound: dict[DeviceId, S] = {}
 
     def __len__(self) -> int:
-        return self._addresses.total()
+        return self._places
 
     def admit(self, address: str) -> bool:
         """Take a place for a connection from `address`; False: there is none, and nothing is taken."""
@@ -29,10 +30,12 @@ class Roster(Generic[S]):
         if beyond_loopback and self._addresses[address] >= self._limits.sessions_per_address:
             return False
         self._addresses[address] += 1
+        self._places += 1
         return True
 
     def leave(self, address: str) -> None:
         """Give a place back."""
+        self._places -= 1
         self._addresses[address] -= 1
         if self._addresses[address] <= 0:
             del self._addresses[address]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from etp import messages
 from etp.codes import SENT_BY, FailureCode, Health, MessageType, RejectCode, Role, TerminateCode
-from etp.discovery import DiscoveryLimits
+from etp.discovery_limits import DiscoveryLimits
 from etp.frame import FIELDS, OFFSETS, QUANTA, RANGES, TRADED, Frame, decode
 from etp.limits import Limits
 from etp.timing import TIMING, Timing

@@ -11,13 +11,15 @@ from aggregator_node.buyer import Buyer
 from aggregator_node.settings import AggregatorSettings
 from etp.clock import Now
 from etp.codes import Role, TerminateCode
-from etp.discovery import AggregatorDiscovery, DiscoveryLimits, PeerFound, PeerMoved
 from etp.discovery import Event as PeerEvent
+from etp.discovery import PeerFound, PeerMoved
+from etp.discovery_limits import DiscoveryLimits
 from etp.ids import Ids
 from etp.io.clock import system_now
 from etp.io.multicast import MulticastShell, open_multicast
 from etp.io.tcp import Connection, dial
 from etp.limits import Limits
+from etp.peers import AggregatorDiscovery
 from etp.roster import Roster
 from etp.session import Bound, Event, Received, Session, Violation
 from etp.timing import REPLY_BUDGET_MS, Timing

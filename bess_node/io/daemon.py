@@ -13,7 +13,8 @@ from bess_node.desk import Desk
 from bess_node.settings import BessSettings
 from etp.clock import Now
 from etp.codes import FailureCode, Role, TerminateCode
-from etp.discovery import BessDiscovery, DiscoveryLimits
+from etp.discovery import BessDiscovery
+from etp.discovery_limits import DiscoveryLimits
 from etp.ids import Ids
 from etp.io.clock import system_now
 from etp.io.multicast import bind_pair, open_multicast

@@ -23,7 +23,8 @@ from asyncio_dgram.aio import DatagramServer
 from asyncio_dgram.aio import Protocol as StreamProtocol
 
 from etp.clock import Now
-from etp.discovery import Address, Event
+from etp.discovery import Event
+from etp.discovery_limits import Address
 from etp.errors import EtpError
 from etp.frame import FRAME_SIZE
 from etp.units import MonotonicS

@@ -11,22 +11,12 @@ from hypothesis import strategies as st
 from etp import messages
 from etp.clock import Now
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
-from etp.discovery import (
-    Address,
-    AggregatorDiscovery,
-    BessDiscovery,
-    ClockSample,
-    Counted,
-    DiscoveryLimits,
-    Event,
-    PeerFound,
-    PeerLost,
-    PeerMoved,
-    ResponseSeen,
-)
+from etp.discovery import BessDiscovery, ClockSample, Counted, Event, PeerFound, PeerLost, PeerMoved, ResponseSeen
+from etp.discovery_limits import Address, DiscoveryLimits
 from etp.frame import FRAME_SIZE, Frame, decode, encode, invalid
 from etp.ids import Ids
 from etp.messages import Offer
+from etp.peers import AggregatorDiscovery
 from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, WallUs, Wh
 

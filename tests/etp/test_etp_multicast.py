@@ -14,16 +14,8 @@ import pytest
 import uvloop
 
 from etp.clock import Now
-from etp.discovery import (
-    Address,
-    AggregatorDiscovery,
-    BessDiscovery,
-    ClockSample,
-    Counted,
-    DiscoveryLimits,
-    Event,
-    PeerFound,
-)
+from etp.discovery import BessDiscovery, ClockSample, Counted, Event, PeerFound
+from etp.discovery_limits import Address, DiscoveryLimits
 from etp.frame import FRAME_SIZE
 from etp.ids import Ids
 from etp.io.multicast import (
@@ -42,6 +34,7 @@ from etp.io.multicast import (
     open_multicast,
 )
 from etp.messages import Offer
+from etp.peers import AggregatorDiscovery
 from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, WallUs, Wh
 
