@@ -18,6 +18,8 @@ VOLTAGE_CURVE: Final = ((0.0, 2.50), (0.1, 3.00), (0.2, 3.20), (0.4, 3.25), (0.7
 """Open-circuit voltage of a lithium iron phosphate cell by state of charge: the flat curve of the chemistry, V."""
 CYCLE_LIMITS: Final = ((1000, Health.EXCELLENT), (3000, Health.GOOD), (5000, Health.FAIR))
 """Equivalent full cycles up to which a cell counts as such (LFP: about 6,000 to 80 % of capacity)."""
+COOLED_BY_C: Final = 5.0
+"""A battery that was too hot is used again once it is so much below its limit, °C: not on and off at the limit."""
 HOT_C: Final = 45.0
 """Above it a cell ages fast: health is shown one step worse, °C."""
 
@@ -40,6 +42,8 @@ class BatterySpec:
     """Energy into the cells per energy at the terminals."""
     cells: int = 16
     """In series: 16 make the usual 51 V pack."""
+    max_temperature_c: float = 60.0
+    """At this it must not be discharged any more: what data sheets of LFP cells allow, °C."""
 
     def __post_init__(self) -> None:
         # `not (low <= value <= high)` is also true of NaN.
@@ -127,6 +131,16 @@ class Battery:
     def _wear(self, through_cells_wh: float) -> None:
         if self.spec.capacity_wh:
             self.cycles += through_cells_wh / (2 * self.spec.capacity_wh)
+
+    @property
+    def overheated(self) -> bool:
+        """Too hot to be discharged."""
+        return self.temperature_c >= self.spec.max_temperature_c
+
+    @property
+    def cooled(self) -> bool:
+        """Well below that."""
+        return self.temperature_c <= self.spec.max_temperature_c - COOLED_BY_C
 
     @property
     def voltage_v(self) -> float:

@@ -63,6 +63,7 @@ def battery_spec(settings: BessSettings) -> BatterySpec:
         discharge_kw=settings.discharge_kw,
         charge_kw=settings.charge_kw,
         discharge_efficiency=settings.efficiency,
+        max_temperature_c=settings.max_temperature_c,
     )
 
 

@@ -28,8 +28,6 @@ from etp.timing import TIMING, Timing
 from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
 from market.auction import Bid, LotTerms
 
-__all__ = ["Desk", "LotRules"]
-
 STATUS_S: Final = TIMING[MessageType.STATUS].period_s or 0.0
 
 
@@ -268,6 +266,16 @@ class Desk:
         """The device works again: offer what it holds."""
         self._books.failure = None
         return self._refresh(now)
+
+    def measured(self, temperature_c: float, now: Now) -> list[Effect]:
+        """The battery's temperature, °C: too hot is a DeviceFailure that ends once it has cooled."""
+        battery = self.store.battery
+        battery.temperature_c = temperature_c
+        if battery.overheated and self.failure is None:
+            return self.fail(FailureCode.TEMPERATURE, now)
+        if battery.cooled and self.failure is FailureCode.TEMPERATURE:
+            return self.recovered(now)
+        return []
 
     def stop(self, now: Now) -> list[Effect]:
         """No new lot; the open one is void, promises may still be confirmed."""

@@ -1,5 +1,6 @@
 """The battery daemon's settings: every field is a flag, a TOML key and an ETP_ variable (design §8)."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -40,5 +41,10 @@ class BessSettings(NodeSettings):
     solar_kw: float = Field(
         0.0, ge=0, le=100_000, description="peak power of a rooftop that charges the battery, kW; 0: none"
     )
+    temperature_file: Path | None = Field(
+        None,
+        description="file with the battery's temperature in m°C, as Linux's hwmon writes it; default: 25 °C is assumed",
+    )
+    max_temperature_c: float = Field(60.0, gt=-50, le=200, description="a battery this hot is not sold from, °C")
     hide_reserve: bool = Field(default=False, description="do not disclose the reserve")
     bid_rate: int = Field(50, ge=1, le=100_000, description="bids per second of one device")

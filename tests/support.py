@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from aggregator_node.settings import AggregatorSettings
 from aggregator_node.strategy import STRATEGIES
 from bess_node.battery import Battery, BatterySpec
-from bess_node.desk import Desk, LotRules
+from bess_node.books import LotRules
+from bess_node.desk import Desk
 from bess_node.pricing import Fixed
 from bess_node.settings import BessSettings
 from bess_node.store import Store

@@ -10,6 +10,7 @@ import structlog
 
 from bess_node.build import desk_of, limits_of
 from bess_node.desk import Desk
+from bess_node.io import thermometer
 from bess_node.settings import BessSettings
 from etp.clock import Now
 from etp.codes import FailureCode, Role, TerminateCode
@@ -107,6 +108,8 @@ class Hub:
 async def run(settings: BessSettings, lifecycle: Lifecycle) -> int:
     """Serve until told to stop; 0 after an orderly end."""
     host, port = check_listen(settings)
+    if settings.temperature_file is not None:
+        thermometer.check(settings.temperature_file)
     limits = limits_of(settings)
     raise_open_file_limit(limits.sessions + OPEN_FILES_BESIDE_SESSIONS)
     device_id = DeviceId(settings.device_id)
@@ -158,6 +161,8 @@ async def _serve(  # noqa: PLR0917 - what `run` has made, handed on once
     shell.apply(desk.opened(system_now()), system_now())
     shell.turned(system_now())
     _watch_device(desk, shell)
+    if settings.temperature_file is not None:
+        lifecycle.tasks.create_task(thermometer.watch(settings.temperature_file, desk, shell, lifecycle.stopping))
     host, port = tcp_socket.getsockname()[:2]
     log.info("serving", device_id=settings.device_id, seed=seed, tcp=f"{host}:{port}")
     announce(

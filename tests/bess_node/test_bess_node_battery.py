@@ -1,10 +1,6 @@
 """Battery, delivery, solar and pricing: energy is conserved to the Wh, prices follow their tables."""
 
-import random
-
 import pytest
-import json
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,9 +9,7 @@ from bess_node.delivery import DeliveryQueue
 from bess_node.pricing import ByPrices, BySoc, Context, Fixed, Forecast
 from bess_node.solar import Solar
 from etp.codes import Health
-from runtime.backoff import Backoff
 from runtime.days import AGILE_2020_05
-from runtime.histogram import MAX_NAMES, Histogram, Metrics
 
 
 @given(st.lists(st.integers(0, 900), max_size=60), st.floats(0.5, 1.0))
@@ -110,49 +104,3 @@ def test_recorded_prices():
     assert series.at(0) == series.values[0]
     assert series.at(series.start_s + 1800) == series.values[1]
     assert series.at(4e9) == series.values[-1]
-
-
-def test_backoff_is_bounded_and_jittered():
-    """Between half and the whole of min(limit, first × 2ⁿ)."""
-    delays = [Backoff().delay_s(attempt, random.Random(1)) for attempt in (0, 3, 10_000)]
-    assert 0.05 <= delays[0] <= 0.1
-    assert 0.4 <= delays[1] <= 0.8
-    assert 5 <= delays[2] <= 10
-
-
-@given(st.lists(st.floats(0.01, 90_000), min_size=1, max_size=100))
-def test_percentiles_are_at_most_a_tenth_above(values):
-    """Each percentile is between the true one and 10 % more; the worst is exact."""
-    histogram = Histogram()
-    for value in values:
-        histogram.record(value, 500)
-    true = sorted(values)[-(-len(values) // 2) - 1]
-    assert true * 0.999 <= histogram.percentile(50) <= true * 1.101
-    assert histogram.as_dict()["worst_ms"] == round(max(values), 3)
-    assert histogram.over_budget == sum(value > 500 for value in values)
-    assert Histogram().percentile(99) == 0
-
-
-@given(st.lists(st.floats(0.01, 90_000)), st.lists(st.floats(0.01, 90_000)))
-def test_histograms_add_up(some, others):
-    """Two nodes' histograms, added through JSON, are the histogram of all their latencies."""
-    whole, added = Histogram(), Histogram()
-    for values in (some, others):
-        part = Histogram()
-        for value in values:
-            whole.record(value, 500)
-            part.record(value, 500)
-        added.add(json.loads(json.dumps(part.as_dict())))
-    assert added.as_dict() == whole.as_dict()
-
-
-def test_metrics_are_bounded():
-    """Labels from outside cannot grow the tables."""
-    metrics = Metrics()
-    for index in range(2 * MAX_NAMES):
-        metrics.count("a", str(index))
-        metrics.observe("b", str(index), 1.0)
-    snapshot = metrics.snapshot()
-    assert len(metrics.counters) <= MAX_NAMES + 2
-    assert len(metrics.histograms) == MAX_NAMES
-    assert snapshot["counters"]["a"]["7"] == 1

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bess_node.battery import Battery, BatterySpec
-from bess_node.desk import Desk, LotRules
+from bess_node.books import LotRules
+from bess_node.desk import Desk
 from bess_node.pricing import Fixed
 from bess_node.store import MICRO, MarketClock, Store
 from etp import messages
