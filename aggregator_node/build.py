@@ -38,7 +38,7 @@ def _worth(settings: AggregatorSettings, series: PriceSeries | None, seed: int, 
 def _portfolio(settings: AggregatorSettings) -> Portfolio:
     """Demand and budget in integers."""
     budget = None if settings.budget is None else Micro(round(settings.budget * MICRO_PER_CENT))
-    period = settings.demand_per_period_kwh
+    period = settings.period_kwh
     return Portfolio(
         Wh(round(settings.demand_kwh * WH_PER_KWH)), budget, None if period is None else Wh(round(period * WH_PER_KWH))
     )

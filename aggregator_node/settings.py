@@ -20,7 +20,7 @@ class AggregatorSettings(NodeSettings):
         description="with --day: of the recorded price this buyer keeps up to so much, anew in each half-hour, %",
     )
     demand_kwh: float = Field(6.75, gt=0, le=1_000_000, description="energy wanted in total, kWh")
-    demand_per_period_kwh: float | None = Field(
+    period_kwh: float | None = Field(
         None, gt=0, le=1_000_000, description="with --day: energy wanted in each half-hour, kWh; default: any"
     )
     budget: float | None = Field(

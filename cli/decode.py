@@ -2,6 +2,7 @@
 
 import json
 import math
+import string
 import sys
 from typing import Annotated, Any
 
@@ -16,15 +17,29 @@ from etp.session import PREFIX
 
 INVALID = 1
 WRONG_USE = 2
+SHOWN = 40
+"""Characters of wrong input in the message."""
 
 
-def read_frames(text: str) -> list[bytes]:
-    """The frames in a hex text: bare, or a stream with length prefixes. Raises ValueError where it is not hex."""
-    data = bytes.fromhex("".join(text.split()))
+def read_bytes(given: bytes) -> bytes:
+    """What hex text says; bytes that are no text are taken as they came from a socket. Raises ValueError where text is not hex."""
+    try:
+        text = given.decode("ascii")
+    except UnicodeDecodeError:
+        return given
+    if text.isprintable() or not set(text) - set(string.printable):
+        return bytes.fromhex("".join(text.split()))
+    return given
+
+
+def split(data: bytes) -> list[bytes]:
+    """The frames in it: one that is bare, or a stream with length prefixes; what is left over comes last, as it is."""
     packet = len(PREFIX) + FRAME_SIZE
-    if data.startswith(PREFIX) and len(data) % packet == 0:
-        return [data[start + len(PREFIX) : start + packet] for start in range(0, len(data), packet)]
-    return [data]
+    frames = []
+    while data.startswith(PREFIX) and len(data) >= packet:
+        frames.append(data[len(PREFIX) : packet])
+        data = data[packet:]
+    return frames if frames and not data else [*frames, data]
 
 
 def judged(raw: bytes) -> tuple[Frame | None, str | None]:
@@ -53,9 +68,10 @@ def _show(console: Console, raw: bytes) -> None:
     frame, reason = judged(raw)
     if frame is not None:
         kind = frame.message_type
-        table = Table(title=MessageType(kind).name if kind <= max(MessageType) else f"type {kind}")
-        for heading in ("offset", "field", "value", "unit", "bytes"):
-            table.add_column(heading, justify="right" if heading in ("offset", "value") else "left")
+        title = MessageType(kind).name if kind <= max(MessageType) else f"type {kind}"
+        table = Table(title=title, padding=(0, 0, 0, 1))  # just what 80 columns hold, with the longest id
+        for heading in ("at", "field", "value", "unit", "bytes"):
+            table.add_column(heading, justify="right" if heading in ("at", "value") else "left", no_wrap=True)
         for name, character in FIELDS:
             width = {"B": 1, "Q": 8, "d": 8}[character]
             at = OFFSETS[name]
@@ -68,15 +84,17 @@ def _show(console: Console, raw: bytes) -> None:
 
 def command(
     source: Annotated[
-        str, typer.Argument(metavar="HEX|-", help="a frame in hex, or - to read hex from standard input")
+        str, typer.Argument(metavar="HEX|-", help="a frame in hex, or - to read hex or raw bytes from standard input")
     ],
     json_lines: Annotated[bool, typer.Option("--json", help="one JSON object per frame")] = False,  # noqa: FBT002
 ) -> None:
     """Show a frame, or a stream of frames with length prefixes, field by field; status 1 if one is refused."""
+    given = sys.stdin.buffer.read() if source == "-" else source.encode()
     try:
-        frames = read_frames(sys.stdin.read() if source == "-" else source)
+        frames = split(read_bytes(given))
     except ValueError as error:
-        typer.echo(f"etp: HEX is {source[:40]!r}: expected hexadecimal digits ({error})", err=True)
+        shown = given[:SHOWN].decode(errors="replace")
+        typer.echo(f"etp: HEX is {shown!r}: expected hexadecimal digits ({error})", err=True)
         raise typer.Exit(WRONG_USE) from error
     console = Console()
     for raw in frames:

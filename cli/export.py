@@ -12,6 +12,8 @@ import typer
 from etp.effects import BidRow, Row
 from runtime.io.journal import JournalError
 from runtime.io.journal_reader import JournalReader
+from runtime.io.metrics_file import FILE as METRICS_FILE
+from runtime.io.metrics_file import read_metrics
 
 FAILED = 1
 COLUMNS = ("kind", "seq", "lot_id", "bidder", "message_id", "energy_wh", "price_micro_per_kwh", "state", "time_us")
@@ -50,8 +52,13 @@ def lines(reader: JournalReader) -> Iterator[dict[str, Any]]:
 def command(
     state_dir: Annotated[Path, typer.Option("--state-dir", help="the node's state directory")],
     form: Annotated[Literal["jsonl", "csv"], typer.Option("--format", help="jsonl or csv")] = "jsonl",
+    *,
+    metrics: Annotated[bool, typer.Option("--metrics", help="instead: counters, latencies and queues as JSON")] = False,
 ) -> None:
     """Print a node's lots, bids, promises, trades, deliveries and security events, one per line."""
+    if metrics:
+        _print_metrics(state_dir)
+        return
     try:
         reader = JournalReader(state_dir)
         broken = reader.broken_at()
@@ -68,3 +75,11 @@ def command(
         typer.echo(f"etp: {error}", err=True)
         raise typer.Exit(FAILED) from error
     raise typer.Exit(FAILED if broken is not None else 0)
+
+
+def _print_metrics(state_dir: Path) -> None:
+    found = read_metrics(state_dir)
+    if not found:
+        typer.echo(f"etp: there is no {METRICS_FILE} in {state_dir}; expected the --state-dir of a node", err=True)
+        raise typer.Exit(FAILED)
+    typer.echo(json.dumps(found))

@@ -22,8 +22,8 @@ ENDING_S: Final = 2.0
 def single_buyer(scenario: Scenario) -> Scenario:
     """One buyer with everybody's demand that keeps no margin and, alone as it is, bids what is asked."""
     first = scenario.buyers[0]
-    demand = sum(buyer.demand_per_period_kwh or 0.0 for buyer in scenario.buyers)
-    alone = {"strategy": "conservative", "margin": 0.0, "demand_per_period_kwh": round(demand, 3)}
+    demand = sum(buyer.period_kwh or 0.0 for buyer in scenario.buyers)
+    alone = {"strategy": "conservative", "margin": 0.0, "period_kwh": round(demand, 3)}
     return replace(scenario, buyers=(first.model_copy(update=alone),))
 
 

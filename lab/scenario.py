@@ -154,7 +154,7 @@ def _buyer(settings: ScenarioSettings, index: int, strategy: str) -> AggregatorS
         max_price=MOST_CENTS,
         margin=MARGIN_PERCENT,
         demand_kwh=WANTED_IN_ALL_KWH,
-        demand_per_period_kwh=round(SCARCITY * deliverable_kwh / settings.aggregators, 3),
+        period_kwh=round(SCARCITY * deliverable_kwh / settings.aggregators, 3),
         strategy=strategy,
         seed=settings.seed * 10_000 + FIRST_BUYER + index,
     )

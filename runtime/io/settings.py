@@ -16,6 +16,7 @@ from runtime.settings import SettingsError
 
 M = TypeVar("M", bound=BaseModel)
 PREFIX = "ETP_"
+METAVARS = {int: "INTEGER", float: "NUMBER", Path: "PATH", bool: ""}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -78,12 +79,19 @@ def command(model: type[M], run: Callable[[M], int]) -> Callable[..., None]:
             raise typer.Exit(2) from error
         raise typer.Exit(status)
 
-    parameters = [_parameter(name, field) for name, field in model.model_fields.items()]
+    parameters = [_parameter(name, model.model_fields[name]) for name in _in_order(model)]
     file_option = typer.Option("--config", help="TOML file with any of these settings", show_default=False)
     parameters.append(_keyword("config", Annotated[Path | None, file_option]))
     body.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     body.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return body
+
+
+def _in_order(model: type[BaseModel]) -> list[str]:
+    """What is required comes first, then what is the command's own, then what all nodes have."""
+    bases = [base for base in model.__mro__ if issubclass(base, BaseModel)]
+    inherited = {name: depth for depth, base in reversed(list(enumerate(bases))) for name in base.__annotations__}
+    return sorted(model.model_fields, key=lambda name: (not model.model_fields[name].is_required(), inherited[name]))
 
 
 def _parameter(name: str, field: Any) -> inspect.Parameter:
@@ -93,9 +101,10 @@ def _parameter(name: str, field: Any) -> inspect.Parameter:
     kind = _option_type(field.annotation)
     extra = field.json_schema_extra or {}
     flag = extra.get("flag", f"--{name.replace('_', '-')}")  # a field cannot have every name: pydantic's own are taken
-    metavar = "|".join(_choices(field.annotation)) or None
+    metavar = "|".join(_choices(field.annotation)) or METAVARS.get(_bare(field.annotation), "TEXT")
     # The default stays in the model: None here means "not given", so that the environment and the file are asked.
-    note = f"[{'required' if required else f'default: {shown}'}]" if shown or required else ""
+    # In round brackets: rich takes square ones for markup and shows nothing.
+    note = f"({'required' if required else f'default: {shown}'})" if shown or required else ""
     option = typer.Option(flag, help=f"{field.description} {note}".strip(), show_default=False, metavar=metavar)
     return _keyword(name, Annotated[kind, option])
 
