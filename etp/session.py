@@ -72,7 +72,7 @@ class Session:
         self._buffer = bytearray()
         self._events: deque[Event] = deque()
         self._violations = 0
-        self._deadline = self._first_deadline(now)
+        self._deadline = self._first_frame_until = self._first_deadline(now)
         self._heard_s = now.monotonic_s
         self._started_s: MonotonicS | None = None
 
@@ -209,8 +209,8 @@ class Session:
             self._started_s = None
         elif self._started_s is None or self._heard_s > self._started_s:
             self._started_s = now.monotonic_s
-        if self.state is SessionState.OPEN:
-            self._deadline = MonotonicS(self._heard_s + self._limits.idle_s)
+        idle_until = MonotonicS(self._heard_s + self._limits.idle_s)
+        self._deadline = idle_until if self.state is SessionState.OPEN else self._first_frame_until
         if self._started_s is not None:
             self._deadline = MonotonicS(min(self._deadline, self._started_s + self._limits.rest_of_frame_s))
 

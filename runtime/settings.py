@@ -1,6 +1,7 @@
 """Settings: one pydantic model a command; each field is a flag, a TOML key and an ETP_ variable. Reading them is `io`'s."""
 
-from ipaddress import ip_address
+import re
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from etp.units import MonotonicS
 from runtime.days import MarketClock
 
 LAST_PORT = 65_535
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 class SettingsError(Exception):
@@ -25,8 +27,8 @@ def parse_address(setting: str, text: str) -> tuple[str, int]:
     """HOST:PORT with an IPv4 HOST. Raises SettingsError."""
     host, colon, port = text.rpartition(":")
     try:
-        ip_address(host)
-        if colon and 0 <= int(port) <= LAST_PORT:
+        IPv4Address(host)
+        if colon and _PORT.fullmatch(port) and int(port) <= LAST_PORT:
             return host, int(port)
     except ValueError:
         pass
@@ -65,14 +67,20 @@ class NodeSettings(DaySettings):
     @field_validator("interface")
     @classmethod
     def _interface(cls, value: str) -> str:
-        ip_address(value)
+        try:
+            IPv4Address(value)
+        except ValueError as error:
+            raise ValueError("expected the IPv4 address of an interface, such as 127.0.0.1") from error
         return value
 
     @field_validator("group")
     @classmethod
     def _group(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not ip_address(host).is_multicast or not 1 <= int(port) <= LAST_PORT:
+        try:
+            host, port = parse_address("group", value)
+        except SettingsError:
+            host, port = "0.0.0.0", 0  # noqa: S104 - no address, but what the check below refuses
+        if not IPv4Address(host).is_multicast or port == 0:
             raise ValueError("expected a multicast group and port, such as 239.192.77.77:8888")
         return value
 

@@ -79,7 +79,7 @@ class Links:
                 before.finish("another session took over", now)
             self._shell.apply(self._buyer.session_opened(event.device_id, now, connection.remote), now)
         elif isinstance(event, Violation):
-            self._metrics.count("violations", event.kind)
+            self._shell.blame(connection, event)
 
     def _measure(self) -> None:
         while self._buyer.reply_times:
@@ -169,6 +169,7 @@ async def run(settings: AggregatorSettings, lifecycle: Lifecycle) -> int:
 
 
 async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Journal, state_dir: Path) -> int:
+    peers = [parse_address("peer", peer) for peer in settings.peer]
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     device_id, rng, ids, metrics = DeviceId(settings.device_id), random.Random(seed), Ids(journal.mark), Metrics()
     series = load_day(settings.day) if settings.day is not None else None
@@ -178,9 +179,10 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     shell = Shell(buyer, journal=journal, roster=roster, ids=ids, metrics=metrics, clock=system_now)
     links = Links(device_id, shell, buyer, ids=ids, metrics=metrics, rng=rng)
     multicast = await _discover(settings, links, ids, rng, lifecycle)
-    dialling = lifecycle.tasks.create_task(_dial_all(settings.peer, links))
+    dialling = lifecycle.tasks.create_task(_dial_all(peers, links))
+    ended = asyncio.Event()
     keeper = lifecycle.tasks.create_task(
-        keep_metrics(state_dir, metrics, lifecycle.stopping, period_s=settings.metrics_ms / 1000, view=links.view)
+        keep_metrics(state_dir, metrics, ended, period_s=settings.metrics_ms / 1000, view=links.view)
     )
     line = {"ready": True, "role": "aggregator", "device_id": settings.device_id}
     announce(line | {"udp_group": settings.group, "profile": settings.profile})
@@ -194,6 +196,7 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     await _wind_down(buyer, shell, links)
     multicast.close()
     dialling.cancel()
+    ended.set()
     await keeper
     return 0
 
@@ -218,11 +221,11 @@ async def _discover(
     return shell
 
 
-async def _dial_all(peers: list[str], links: Links) -> None:
+async def _dial_all(peers: list[Address], links: Links) -> None:
     """Dial the configured peers, then each battery as it is found."""
     async with asyncio.TaskGroup() as tasks:
         for peer in peers:
-            links.reach(parse_address("peer", peer), tasks)
+            links.reach(peer, tasks)
         while True:
             links.found(await links.events.get(), tasks)
 

@@ -27,12 +27,13 @@ from etp.timing import Timing
 from etp.units import DeviceId
 from runtime.histogram import Metrics
 from runtime.io.days import load_day
-from runtime.io.journal import Journal
+from runtime.io.journal import Journal, JournalError
 from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
 from runtime.io.metrics_file import keep_metrics
 from runtime.io.shell import Shell
 from runtime.settings import SettingsError, parse_address
 
+FAILED = 1
 OPEN_FILES_BESIDE_SESSIONS = 64
 BIND_HINT = "loopback (127.0.0.1), or --allow-plaintext to serve an unauthenticated profile on purpose"
 
@@ -79,7 +80,7 @@ class Hub:
                 before.finish("another session took over", now)
             self._shell.apply(self._desk.session_bound(event.device_id, now), now)
         elif isinstance(event, Violation):
-            self._metrics.count("violations", event.kind)
+            self._shell.blame(connection, event)
 
     def turned(self, now: Now) -> None:
         """Keep the shell's timer right."""
@@ -176,19 +177,22 @@ async def _serve(  # noqa: PLR0917 - what `run` has made, handed on once
             "mechanism": settings.mechanism,
         }
     )
-    lifecycle.tasks.create_task(
-        keep_metrics(state_dir, metrics, lifecycle.stopping, period_s=settings.metrics_ms / 1000, view=hub.view)
+    ended = asyncio.Event()
+    keeper = lifecycle.tasks.create_task(
+        keep_metrics(state_dir, metrics, ended, period_s=settings.metrics_ms / 1000, view=hub.view)
     )
     await lifecycle.stopping.wait()
     server.close()
     hub.accepting = False
-    await _wind_down(desk, shell, hub)
+    durable = await _wind_down(desk, shell, hub)
     multicast.close()
-    return 0
+    ended.set()
+    await keeper
+    return 0 if durable else FAILED
 
 
-async def _wind_down(desk: Desk, shell: Shell, hub: Hub) -> None:
-    """No new lot; wait for open promises to resolve, release what is left, say goodbye."""
+async def _wind_down(desk: Desk, shell: Shell, hub: Hub) -> bool:
+    """No new lot; wait for open promises to resolve, release what is left, say goodbye; whether all is in the journal."""
     shell.apply(desk.stop(system_now()), system_now())
     grace_s = Timing().shutdown_grace_ms / 1000
     try:
@@ -197,11 +201,17 @@ async def _wind_down(desk: Desk, shell: Shell, hub: Hub) -> None:
     except TimeoutError:
         shell.apply(desk.release_all(system_now()), system_now())
     now = system_now()
-    await shell.journal.commit((desk.store.level(now),))
+    durable = True
+    try:
+        await shell.journal.commit((desk.store.level(now),))
+    except JournalError as error:
+        structlog.get_logger().error("level_not_written", error=str(error))
+        durable = False
     await shell.quiet()
     hub.goodbye(system_now())
     await asyncio.sleep(0)
     shell.stop()
+    return durable
 
 
 def _watch_device(desk: Desk, shell: Shell) -> None:

@@ -131,6 +131,8 @@ class Journal:
         self.mark = int(meta.get("mark", "0"))
         self.mark = max(self.mark, database.execute("SELECT COALESCE(MAX(lot_id), 0) FROM rows").fetchone()[0])
         self._batch = _Batch()
+        self._on_its_way = _Batch()
+        """What the writer thread has taken: it comes back where the transaction fails, so its room is not free."""
         self._closing = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._write_on, name="journal", daemon=True)
@@ -173,28 +175,28 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         future = self._loop.create_future()
         with self._wake:
+            self._batch.mark = max(self._batch.mark, mark or 0)  # first: what is refused is not asked for again
             if len(self._batch.waiting) >= MAX_WAITING:
                 raise JournalFull(f"{MAX_WAITING} commits are waiting for the disk")
             self._batch.rows += rows
             self._batch.waiting.append(future)
-            self._batch.mark = max(self._batch.mark, mark or 0)
             self._wake.notify()
         return future
 
     def write(self, rows: Sequence[Row], mark: int | None = None) -> None:
         """Rows that nothing waits for: in the next transaction, at the latest after LAZY_FLUSH_S. Raises JournalFull."""
         with self._wake:
-            if len(self._batch.lazy) + len(rows) > MAX_UNAWAITED:
+            self._batch.mark = max(self._batch.mark, mark or 0)
+            if len(self._batch.lazy) + len(self._on_its_way.lazy) + len(rows) > MAX_UNAWAITED:
                 raise JournalFull(f"{MAX_UNAWAITED} rows are waiting for the disk")
             self._batch.lazy += rows
-            self._batch.mark = max(self._batch.mark, mark or 0)
             self._wake.notify()
 
     def bid(self, row: BidRow) -> None:
         """A line for the ring of bids; dropped, counted, where too many wait."""
         with self._wake:
             bids = self._batch.bids
-            if len(bids) >= MAX_UNAWAITED:
+            if len(bids) + len(self._on_its_way.bids) >= MAX_UNAWAITED:
                 self.dropped_bids += 1
                 return
             bids.append(row)
@@ -209,14 +211,14 @@ class Journal:
             began = time.perf_counter()
             error = self._transact(batch)
             self.fsync_ms.record((time.perf_counter() - began) * 1000)
-            if error is not None and not self._closing:
-                self._keep(batch)
+            self._taken_back(batch if error is not None and not self._closing else _Batch())
             if batch.waiting and self._loop is not None:
                 self._tell(self._loop, batch.waiting, error)
 
-    def _keep(self, failed: _Batch) -> None:
+    def _taken_back(self, failed: _Batch) -> None:
         """What nothing waited for is tried again with the next transaction; commits are the caller's to try again."""
         with self._wake:
+            self._on_its_way = _Batch()
             self._batch.lazy[:0] = failed.lazy
             self._batch.bids[:0] = failed.bids
             self._batch.mark = max(self._batch.mark, failed.mark)
@@ -229,6 +231,7 @@ class Journal:
                 if lazy and not woken:
                     break
             batch, self._batch = self._batch, _Batch()
+            self._on_its_way = batch
         empty = not (batch.lazy or batch.bids or batch.waiting or batch.mark)
         return None if empty and self._closing else batch
 

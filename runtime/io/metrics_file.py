@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from runtime.histogram import Metrics
 
 FILE = "metrics.json"
@@ -30,22 +32,28 @@ def read_metrics(directory: Path) -> dict[str, Any]:
 async def keep_metrics(
     directory: Path,
     metrics: Metrics,
-    stopping: asyncio.Event,
+    ended: asyncio.Event,
     *,
     period_s: float,
     view: Callable[[], dict[str, object]],
 ) -> None:
-    """Write counters, histograms and what the node shows of itself, where they changed, each period until `stopping`."""
+    """Write counters, histograms and what the node shows of itself, where they changed, each period until `ended`.
+
+    A disk without room costs the counters, not the node: the next period tries again.
+    """
     before = ""
     while True:
-        last = stopping.is_set()
+        last = ended.is_set()
         text = json.dumps(metrics.snapshot() | {"node": view()})
         if text != before:  # an idle node wears out no memory card
-            before = text
-            write_metrics(directory, text)
+            try:
+                write_metrics(directory, text)
+                before = text
+            except OSError as error:
+                structlog.get_logger().warning("metrics_not_written", kind="disk", error=str(error))
         if last:
             return
         try:
-            await asyncio.wait_for(stopping.wait(), period_s)
+            await asyncio.wait_for(ended.wait(), period_s)
         except TimeoutError:
             continue

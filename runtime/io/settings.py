@@ -1,6 +1,7 @@
 """Settings from flags, environment and TOML, in that order of weight; a typer command made from the model itself."""
 
 import inspect
+import json
 import tomllib
 import types
 from collections.abc import Callable, Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -35,7 +36,14 @@ def load(model: type[M], flags: Mapping[str, Any], config: Path | None = None) -
     file_values = read_toml(config) if config else {}
 
     class Sources(BaseSettings, model):  # type: ignore[misc, valid-type]
-        model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", env_ignore_empty=True)
+        model_config = SettingsConfigDict(
+            env_prefix=PREFIX, extra="forbid", env_ignore_empty=True, enable_decoding=False
+        )
+
+        @field_validator("*", mode="before")
+        @classmethod
+        def _written(cls, value: Any, info: ValidationInfo) -> Any:
+            return _as_meant(value, model.model_fields[str(info.field_name)].annotation)
 
         @classmethod
         def settings_customise_sources(
@@ -53,6 +61,15 @@ def load(model: type[M], flags: Mapping[str, Any], config: Path | None = None) -
     except ValidationError as error:
         raise _first(error) from error
     return model.model_validate(found.model_dump())
+
+
+def _as_meant(value: Any, annotation: Any) -> Any:
+    """A list may be written as JSON, or with commas; a switch is no number, although Python takes True for 1."""
+    if isinstance(value, str) and get_origin(_bare(annotation)) is list:
+        return json.loads(value) if value.startswith("[") else [item.strip() for item in value.split(",")]
+    if isinstance(value, bool) and _bare(annotation) in (int, float):
+        raise ValueError("expected a number")
+    return value
 
 
 def _first(error: ValidationError) -> SettingsError:

@@ -15,6 +15,7 @@ from etp.effects import Broadcast, Commit, Count, Disconnect, Effect, Envelope, 
 from etp.ids import Ids
 from etp.io.tcp import Connection
 from etp.roster import Roster
+from etp.session import Violation
 from etp.units import MonotonicS
 from runtime.histogram import Metrics
 from runtime.io.journal import Journal, JournalError, JournalFull
@@ -83,7 +84,7 @@ class Shell:
         """After a turn: keep the ids' mark ahead and wake up for the core's next deadline."""
         mark = self._ids.mark_due()
         if mark is not None:
-            self.journal.write((), mark=mark)
+            self._keep((), mark)
         self._arm(now)
 
     def queues(self) -> dict[str, int]:
@@ -94,6 +95,13 @@ class Shell:
             "send_longest": max(waiting, default=0),
             "journal": self.journal.waiting,
         }
+
+    def blame(self, connection: Connection, violation: Violation) -> None:
+        """A peer broke a rule: counted, and said once a minute per kind."""
+        self.metrics.count("violations", violation.kind)
+        peer = connection.session.peer_id if connection.session else None
+        said = {"peer": connection.remote, "device_id": peer, "reason": violation.reason}
+        self._log.warning("violation", kind=violation.kind, **said)
 
     async def quiet(self) -> None:
         """Wait until no commit is on its way."""
@@ -165,7 +173,15 @@ class Shell:
             self._quiet.set()
 
     def _write(self, effect: Write, _: Now) -> None:
-        self.journal.write(effect.rows)
+        self._keep(effect.rows)
+
+    def _keep(self, rows: tuple[Row, ...], mark: int | None = None) -> None:
+        """Rows that nothing waits for: where there is no room for them, that is counted and said, and the node goes on."""
+        try:
+            self.journal.write(rows, mark=mark)
+        except JournalFull as error:
+            self.metrics.count("rows_lost", amount=len(rows))
+            self._log.error("rows_lost", kind="journal_full", count=len(rows), error=str(error))
 
     def _record(self, effect: RecordBid, _: Now) -> None:
         self.journal.bid(effect.row)

@@ -1,12 +1,10 @@
 """The session core: framing, binding, mistakes, timeouts; driven without a loop."""
 
-import itertools
-
 import pytest
 
 from etp import messages
 from etp.clock import Now
-from etp.codes import SENT_BY, MessageType, RejectCode, Role, TerminateCode
+from etp.codes import MessageType, RejectCode, Role, TerminateCode
 from etp.effects import Envelope
 from etp.frame import Frame, decode, encode
 from etp.ids import Ids
@@ -14,7 +12,7 @@ from etp.limits import Limits
 from etp.queue import QueueFull, SendQueue
 from etp.roster import Roster
 from etp.session import PREFIX, Bound, Closed, Received, Session, Violation
-from etp.state import RECEIVE, SESSION, SessionInput, SessionState
+from etp.state import SessionState
 from etp.units import DeviceId, MonotonicS, WallUs
 
 US = 1_700_000_000_000_000
@@ -103,26 +101,6 @@ def test_another_device_is_not_authorised():
     kinds = [type(event) for event in core.events(at(1))]
     assert kinds == [Bound, Received, Violation, Violation]
     assert [f.termination_code for f in sent(core)] == [RejectCode.NOT_AUTHORISED]
-
-
-def test_role_state_type_product():
-    """Every combination does what the table says: delivered with the next state, or counted and not delivered."""
-    for role, state, kind in itertools.product(Role, SessionState, MessageType):
-        core = session(role)
-        core.state = state
-        frame = Frame(kind, US, 500, 5, bid_price=1.0, required_energy_amount=1.0)
-        core.receive_data(packet(frame), at(0.1))
-        received = [event for event in core.events(at(0.1)) if isinstance(event, Received)]
-        after = RECEIVE[role, state, kind]
-        assert bool(received) is (after is not None), (role, state, kind)
-        assert after is None or (core.state is after and kind in SENT_BY[role.peer])
-
-
-def test_every_state_has_a_row_for_every_input():
-    """The session table is total."""
-    assert {(state, cause) for state in SESSION for cause in SESSION[state]} == set(
-        itertools.product(SessionState, SessionInput)
-    )
 
 
 @pytest.mark.parametrize(
