@@ -1,19 +1,121 @@
-"""`python -m benches`: results as JSON with the machine; status 1 where a limit is exceeded."""
+"""`python -m benches [NAME...]`: measures, prints each figure beside its limit, keeps the results; status 1 where one is missed.
 
+Progress goes to stderr, the results as one JSON document to stdout and to runs/bench/TIME.json.
+"""
+
+import argparse
 import json
-import os
-import platform
+import signal
 import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, Final
 
-from benches import codec
+from rich.console import Console
+
+from benches import machine, page
+from benches.child import ChildError
+from benches.plan import RESULTS, Plan
+from benches.pool import PoolError
+from benches.report import Figure, Report, shown
+from benches.suite import BENCHES
+
+LONGEST_S: Final = 150
+"""A bench that takes longer hangs: it is ended and counts as failed, s."""
+SIGNS: Final = {True: "[green]met[/]", False: "[bold red]MISSED[/]", None: ""}
 
 
-def main() -> int:
-    """Run all benches."""
-    results = {"codec": codec.run()}
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
-    sys.stdout.write(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
-    return 0 if all(result["ok"] for result in results.values()) else 1
+class TookTooLongError(Exception):
+    """A bench did not end in time."""
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benches", description="Measure, and fail where a limit is missed.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(BENCHES)}")
+    parser.add_argument("--quick", action="store_true", help="a second each: whether they run, not how fast")
+    parser.add_argument("--seconds", type=float, help="length of each load phase")
+    parser.add_argument("--write-docs", action="store_true", help="put the newest results into docs/performance.md")
+    found = parser.parse_args(given)
+    unknown = [name for name in found.names if name not in BENCHES]
+    if unknown:
+        parser.error(f"no bench is named {unknown[0]}; there are {', '.join(BENCHES)}")
+    return found
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise TookTooLongError in the block after so long."""
+
+    def end(_: int, __: FrameType | None) -> None:
+        raise TookTooLongError(f"ended after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def measure(name: str, plan: Plan) -> Report:
+    """One bench; one that fails is a Report that is not met."""
+    try:
+        with at_most(LONGEST_S):
+            return BENCHES[name](plan)
+    except (ChildError, PoolError, TookTooLongError, OSError) as error:
+        return Report(f"failed: {error}", [Figure("failed", 1, most=0)])
+
+
+def tell(console: Console, name: str, report: Report, seconds: float) -> None:
+    """The figures of a bench, for people."""
+    console.print(f"[bold]{name}[/] {report.load} [dim]({seconds:.0f} s)[/]", highlight=False, soft_wrap=True)
+    for figure in report.figures:
+        line = f"  {figure.name:<38} {shown(figure.value):>10} {figure.unit:<9} {figure.limit:<12}"
+        console.print(line, SIGNS[figure.met], highlight=False, soft_wrap=True)
+
+
+def keep(results: dict[str, Any]) -> None:
+    """The results as JSON: a file of their own, and stdout."""
+    text = json.dumps(results, indent=1, ensure_ascii=False)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{results['time'].replace(':', '')}.json").write_text(text + "\n")
+    sys.stdout.write(text + "\n")
+
+
+def run(names: Sequence[str], plan: Plan, console: Console) -> dict[str, Any]:
+    """All results, with the machine and the commit."""
+    results: dict[str, Any] = {
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "quick": plan.quick or plan.seconds is not None,
+        "machine": machine.describe(),
+        "benches": {},
+    }
+    for number, name in enumerate(names, 1):
+        console.print(f"[dim]{number}/{len(names)} {name} …[/]", highlight=False)
+        began_s = time.monotonic()
+        report = measure(name, plan)
+        tell(console, name, report, time.monotonic() - began_s)
+        results["benches"][name] = report.as_dict()
+    results["ok"] = all(bench["ok"] for bench in results["benches"].values())
+    return results
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Run what is asked for; 0 where every limit is met."""
+    asked, console = arguments(given), Console(stderr=True)
+    if asked.write_docs:
+        page.write(page.newest())
+        return 0
+    results = run(asked.names or list(BENCHES), Plan(asked.seconds, asked.quick), console)
+    keep(results)
+    missed = [name for name, bench in results["benches"].items() if not bench["ok"]]
+    console.print(f"[bold red]missed: {', '.join(missed)}[/]" if missed else "[green]every limit is met[/]")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
