@@ -11,7 +11,7 @@ from etp.bucket import Bucket
 from etp.effects import Envelope
 from etp.limits import Limits
 from etp.repetition import Answer, BidMemory
-from etp.state import AffairInput, AffairState, LotState, next_affair
+from etp.state import AffairInput, AffairState, next_affair
 from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, MonotonicS, Wh
 
 FIRST_LAPSE_S: Final = 10.0
@@ -40,7 +40,6 @@ class Reservation:
     bid: LiveBid
     energy: Wh
     paid: MicroPerKwh
-    state: LotState = LotState.RESERVED
     accept: Envelope | None = None
     """Set once the reservation is durable."""
     deadline_s: MonotonicS | None = None

@@ -6,14 +6,14 @@ Each check is a function of `Books` that yields what is broken; `violations` run
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 from etp.codes import TerminateCode
 from etp.effects import BidRow, Row
 from etp.frame import FRAME_SIZE, decode
+from etp.state import LOT, LotState
 from etp.units import MicroPerKwh, Wh, money
-
-ENDS: Final = frozenset({"confirmed", "released"})
 
 
 class Violation(NamedTuple):
@@ -85,8 +85,7 @@ def _sold_twice(books: Books) -> Iterator[Violation]:
         for lot_id, rows in books.promises[battery.device_id].items():
             states = [row.state for row in rows]
             buyers = {whole(row, "bidder") for row in rows}
-            lawful = states[0] == "reserved" and len(states) <= 2 and set(states[1:]) <= ENDS  # noqa: PLR2004
-            if len(buyers) > 1 or not lawful:
+            if len(buyers) > 1 or not _lawful(states):
                 yield Violation(
                     "sold_twice", battery.device_id, f"lot {lot_id} of {sorted(buyers)} went through {states}"
                 )
@@ -96,6 +95,12 @@ def _sold_twice(books: Books) -> Iterator[Violation]:
                 )
         for lot_id in trades:
             yield Violation("sold_twice", battery.device_id, f"lot {lot_id} has a trade and no promise")
+
+
+def _lawful(states: list[str]) -> bool:
+    """Only moves of the table, from OPEN on."""
+    path = pairwise([LotState.OPEN, *(LotState(state) for state in states)])
+    return all(after in LOT[before] for before, after in path)
 
 
 def _energy(books: Books) -> Iterator[Violation]:

@@ -9,7 +9,7 @@ import fcntl
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -105,7 +105,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
 
 
-def broken_at(rows: sqlite3.Cursor, before: bytes) -> int | None:
+def broken_at(rows: Iterable[tuple[Any, ...]], before: bytes) -> int | None:
     """The first seq whose hash does not follow from what stands before it; rows as (seq, hash, COLUMNS…)."""
     for seq, stored, *columns in rows:
         before = row_hash(before, tuple(columns))

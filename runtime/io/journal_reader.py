@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from etp.effects import BidRow, Row
 from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh
@@ -13,6 +14,7 @@ class JournalReader:
     """A read-only view."""
 
     def __init__(self, directory: Path) -> None:
+        self._directory = directory
         path = directory / FILE
         if not path.is_file():
             raise JournalError(f"there is no journal in {directory}; expected the --state-dir of a node")
@@ -20,25 +22,35 @@ class JournalReader:
             self._database = connect(path, read_only=True)
             self.node = self._database.execute("SELECT value FROM meta WHERE name = 'node'").fetchone()[0]
         except (sqlite3.Error, TypeError) as error:
-            raise JournalError(f"journal in {directory} cannot be read: {error}") from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> JournalError:
+        return JournalError(f"journal in {self._directory} cannot be read: {error}")
+
+    def _select(self, query: str, *values: int) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query. Raises JournalError where the file is damaged."""
+        try:
+            yield from self._database.execute(query, values)
+        except sqlite3.Error as error:
+            raise self._unreadable(error) from error
 
     def rows(self, after: int = 0) -> Iterator[tuple[int, Row]]:
         """(seq, row) in journal order."""
         query = f"SELECT seq, {COLUMNS} FROM rows WHERE seq > ? ORDER BY seq"  # noqa: S608
-        for seq, *columns in self._database.execute(query, (after,)):
+        for seq, *columns in self._select(query, after):
             yield seq, to_row(columns)
 
     def bids(self) -> Iterator[BidRow]:
         """The ring of bids, oldest first."""
         query = "SELECT lot_id, bidder, message_id, energy_wh, price, state, time_us FROM bids ORDER BY number"
-        for lot_id, bidder, message_id, energy, price, state, time_us in self._database.execute(query):
+        for lot_id, bidder, message_id, energy, price, state, time_us in self._select(query):
             ids = (LotId(lot_id), DeviceId(int(bidder)), MessageId(int(message_id)))
             yield BidRow(*ids, Wh(energy), MicroPerKwh(price), state, WallUs(time_us))
 
     def broken_at(self) -> int | None:
         """The first row that does not follow from those before it; None: the whole chain holds."""
         query = f"SELECT seq, hash, {COLUMNS} FROM rows ORDER BY seq"  # noqa: S608
-        return broken_at(self._database.execute(query), b"")
+        return broken_at(self._select(query), b"")
 
     def close(self) -> None:
         """Let go."""

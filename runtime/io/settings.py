@@ -28,7 +28,13 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError("config", str(path), f"cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError("config", str(path), f"is not TOML: {error}") from error
-    return {key.replace("-", "_"): value for key, value in values.items()}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name in found:
+            raise SettingsError(name, value, f"is given twice, once with dashes and once without: {found[name]!r}")
+        found[name] = value
+    return found
 
 
 def load(model: type[M], flags: Mapping[str, Any], config: Path | None = None) -> M:

@@ -291,3 +291,8 @@ def test_an_address_is_ipv4_and_digits(text: str) -> None:
 def test_a_wrong_group_says_what_is_right(value: str) -> None:
     """However a group is wrong, the message shows one that is not."""
     assert "239.192.77.77:8888" in refused({"group": value}).right
+
+
+def test_a_key_is_given_once(toml: Callable[[str], Path]) -> None:
+    """With dashes and without is the same key: which of two values counts is not for the program to choose."""
+    assert "given twice" in refused({}, toml("device-id = 1\ndevice_id = 2")).right
