@@ -127,7 +127,7 @@ class Buyer:
 
     def _query(self, affair: Affair, now: Now) -> list[Effect]:
         envelope = self.hello(now)
-        affair.battery.estimator.asked(now, message_id=envelope.frame.message_id)
+        affair.battery.estimator.asked(now, message_id=self._ids.last)
         affair.news_s = now.monotonic_s
         return [Send(affair.battery.device_id, envelope)]
 

@@ -4,7 +4,9 @@ An affair belongs to the device, not to its connection (design §4, One affair a
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 from etp.bucket import Bucket
@@ -98,6 +100,57 @@ class Affair:
     def traded(self) -> None:
         """A confirmed trade halves what the next lapse builds on."""
         self.penalty_s = self.penalty_s / 2 if self.penalty_s > FIRST_LAPSE_S else 0.0
+
+
+class Reservations:
+    """Promises that are neither confirmed nor released, by lot; their energy and their next deadline without a search."""
+
+    def __init__(self) -> None:
+        self.energy = Wh(0)
+        """Of all of them."""
+        self._all: dict[LotId, Reservation] = {}
+        self._open: dict[LotId, Reservation] = {}
+        """Those with an Accept out and nothing decided, in order of their deadlines: all have the same window."""
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def get(self, lot_id: LotId) -> Reservation | None:
+        """The promise of a lot."""
+        return self._all.get(lot_id)
+
+    def values(self) -> Collection[Reservation]:
+        """All of them, in the order in which they were reserved."""
+        return self._all.values()
+
+    def add(self, r: Reservation) -> None:
+        """Reserved."""
+        self._all[r.lot_id] = r
+        self.energy = Wh(self.energy + r.energy)
+
+    def accepted(self, r: Reservation, accept: Envelope, deadline_s: MonotonicS) -> None:
+        """Its Accept is out; a Confirm counts before the deadline."""
+        r.accept, r.deadline_s = accept, deadline_s
+        self._open[r.lot_id] = r
+
+    def resolve(self, r: Reservation) -> None:
+        """How it ends is being made durable."""
+        r.resolving = True
+        self._open.pop(r.lot_id, None)
+
+    def remove(self, r: Reservation) -> None:
+        """It has ended."""
+        self._open.pop(r.lot_id, None)
+        del self._all[r.lot_id]
+        self.energy = Wh(self.energy - r.energy)
+
+    def next_deadline(self) -> MonotonicS | None:
+        """When the next Accept runs out."""
+        return next((r.deadline_s for r in self._open.values()), None)
+
+    def expired(self, now_s: MonotonicS) -> list[Reservation]:
+        """Those whose Confirm did not come in time."""
+        return list(takewhile(lambda r: r.deadline_s is not None and r.deadline_s <= now_s, self._open.values()))
 
 
 class Affairs:

@@ -3,15 +3,17 @@
 from bess_node.affairs import Affair, LiveBid
 from bess_node.books import Books, OpenLot
 from etp.clock import Now
-from etp.codes import RejectCode
+from etp.codes import MessageType, RejectCode
 from etp.effects import BidRow, Count, Effect, Envelope, RecordBid, Send
-from etp.frame import Frame
+from etp.frame import Frame, decode
 from etp.repetition import Answer, Repeated
 from etp.state import AffairInput
-from etp.timing import carries_time
+from etp.timing import TIMING, UNTIMED_ID_BELOW
 from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh
 from market.auction import Bid, Refusal, Refused
 
+STATES = {code: code.name.lower() for code in RejectCode}
+"""What the ring of bids says of a bid that was refused."""
 REFUSALS = {Refusal.BELOW_RESERVE: RejectCode.BELOW_RESERVE, Refusal.OUTBID: RejectCode.OUTBID}
 
 
@@ -22,6 +24,9 @@ class Bids:
         self._books, self._started_us = books, started_us
         self._mechanism = books.rules.mechanism
         self._arrival = 0
+        timing = books.timing
+        self._late_us = (TIMING[MessageType.BID].max_delay_ms + timing.skew_allowance_ms) * 1000
+        self._future_us = timing.future_limit_ms * 1000
 
     def receive(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
         """Judge a Bid. One that takes part in an immediate mechanism has won: the caller closes the lot, and that answers it."""
@@ -34,34 +39,33 @@ class Bids:
             MicroPerKwh(round(frame.bid_price * MICRO_PER_CENT)),
             Answer(),
         )
-        affair.memory.remember(frame.message_id, raw, live.answer, now.monotonic_s)
         lot = self._books.lot
         code = self._untimely(affair, frame, now) or self._unavailable(affair, now)
         if code is None and lot is not None:
             code = self._wrong_size(live.energy, lot.terms.energy) or self._probing(affair, live.price, lot)
         if code is not None or lot is None:
-            return self._refuse(affair, live, code or RejectCode.UNAVAILABLE, now)
+            return self._refuse(affair, live, code or RejectCode.UNAVAILABLE, ask=self._books.ask, raw=raw, now=now)
         return self._judge(affair, live, lot, raw, now)
 
     def _repeated(
-        self, affair: Affair, frame: Frame, raw: bytes, known: tuple[Repeated, Answer], now: Now
+        self, affair: Affair, frame: Frame, raw: bytes, known: tuple[Repeated, Answer | bytes], now: Now
     ) -> list[Effect]:
         how, answer = known
         if how is Repeated.OTHER:
             refusal = self._books.reject(RejectCode.INVALID, price=MicroPerKwh(round(frame.bid_price * MICRO_PER_CENT)))
             evidence = self._books.evidence(affair, "bid_id_reused", [raw], now)
             return [*evidence, Send(affair.device_id, refusal)]
-        envelope = answer.newest().envelope
+        envelope = _stored(answer)
         repeats: list[Effect] = [Count("repeated", "BID")]
         return [*repeats, Send(affair.device_id, envelope)] if envelope is not None and envelope.raw else repeats
 
     # -- what refuses a Bid before the market sees it
 
     def _untimely(self, affair: Affair, frame: Frame, now: Now) -> RejectCode | None:
-        if self._books.is_from_future(frame, now):
+        stamp_us = frame.message_id
+        if stamp_us - now.wall_us > self._future_us:
             return RejectCode.INVALID
-        before_start = carries_time(frame.message_id) and frame.message_id < self._started_us
-        if before_start or self._books.is_late(frame, now):
+        if stamp_us >= UNTIMED_ID_BELOW and stamp_us < max(self._started_us, now.wall_us - self._late_us):
             return RejectCode.LATE
         return None if affair.bucket.take(now.monotonic_s) else RejectCode.TOO_MANY
 
@@ -93,14 +97,15 @@ class Bids:
         bid = Bid(affair.device_id, live.message_id, live.price, live.energy, self._arrival)
         verdict = self._mechanism.bid(lot.state, bid, now.monotonic_s)
         if isinstance(verdict, Refused):
-            return self._refuse(affair, live, REFUSALS[verdict.refusal], now)
+            return self._refuse(affair, live, REFUSALS[verdict.refusal], ask=verdict.ask, raw=raw, now=now)
         lot.state = verdict.state
         effects: list[Effect] = []
         if verdict.displaced is not None:
             effects += self.lose(verdict.displaced.bidder, RejectCode.OUTBID, now, ask=self._books.ask)
-        return effects + self._take(affair, live, now)
+        return effects + self._take(affair, live, raw, now)
 
-    def _take(self, affair: Affair, live: LiveBid, now: Now) -> list[Effect]:
+    def _take(self, affair: Affair, live: LiveBid, raw: bytes, now: Now) -> list[Effect]:
+        affair.memory.remember(live.message_id, raw, live.answer, now.monotonic_s)
         if affair.live is not None:
             affair.live.answer.successor = live.answer
         affair.live = live
@@ -111,16 +116,17 @@ class Bids:
         live.answer.envelope = Envelope(self._books.response(bid_price=live.price))
         return [record, Send(affair.device_id, live.answer.envelope)]
 
-    def _refuse(self, affair: Affair, live: LiveBid, code: RejectCode, now: Now) -> list[Effect]:
+    def _refuse(
+        self, affair: Affair, live: LiveBid, code: RejectCode, *, ask: MicroPerKwh, raw: bytes, now: Now
+    ) -> list[Effect]:
         """Reject a bid. In a sealed lot it takes with it the one it would replace: a Reject frees the bidder."""
-        before = affair.live
+        before, envelope = affair.live, self._books.reject(code, price=live.price, ask=ask)
+        # Stamped at once: nothing changes a refusal any more, so its bytes alone are remembered.
+        answer = self._books.stamped(envelope, now)
+        affair.memory.remember(live.message_id, raw, answer, now.monotonic_s)
         if before is not None and self._books.withdraw(affair):
-            before.answer.successor = live.answer
-        live.answer.envelope = self._books.reject(code, price=live.price, ask=self._books.ask)
-        return [
-            self._record(affair.device_id, live, code.name.lower(), now),
-            Send(affair.device_id, live.answer.envelope),
-        ]
+            before.answer.envelope = envelope
+        return [self._record(affair.device_id, live, STATES[code], now), Send(affair.device_id, envelope)]
 
     def lose(self, bidder: DeviceId, code: RejectCode, now: Now, *, ask: MicroPerKwh = MicroPerKwh(0)) -> list[Effect]:
         """A bid that took part does so no longer; its bidder is told."""
@@ -145,3 +151,8 @@ class Bids:
     def _record(self, bidder: DeviceId, live: LiveBid, state: str, now: Now) -> RecordBid:
         lot_id = self._books.lot.lot_id if self._books.lot else LotId(0)
         return RecordBid(BidRow(lot_id, bidder, live.message_id, live.energy, live.price, state, now.wall_us))
+
+
+def _stored(answer: Answer | bytes) -> Envelope | None:
+    """The last answer to a Bid; None: it is still on its way."""
+    return Envelope(decode(answer), answer) if isinstance(answer, bytes) else answer.newest().envelope

@@ -3,12 +3,11 @@
 It knows no order of events: `bids`, `promises` and `desk` decide; this holds what they decide about.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bess_node import rows
-from bess_node.affairs import Affair, Affairs, Reservation
+from bess_node.affairs import Affair, Affairs, Reservations
 from bess_node.store import Store
 from etp import messages
 from etp.clock import Now
@@ -67,8 +66,7 @@ class Books:
     timing: Timing
     affairs: Affairs
     lot: OpenLot | None = None
-    reservations: OrderedDict[LotId, Reservation] = field(default_factory=OrderedDict)
-    """Promises that are neither confirmed nor released, those with an Accept in order of their deadlines."""
+    reservations: Reservations = field(default_factory=Reservations)
     failure: FailureCode | None = None
     stopping: bool = False
     storage_bad_until_s: float = 0.0
@@ -94,7 +92,7 @@ class Books:
     @property
     def reserved_wh(self) -> Wh:
         """Energy of promises that are neither confirmed nor released."""
-        return Wh(sum(r.energy for r in self.reservations.values()))
+        return self.reservations.energy
 
     @property
     def has_bids(self) -> bool:

@@ -5,13 +5,12 @@ energy is promised only after its row is durable, freed only after that row is d
 whatever stops the node (design §4).
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
 from bess_node import rows
-from bess_node.affairs import Affair, Affairs, Reservation
+from bess_node.affairs import Affair, Affairs, Reservations
 from bess_node.bids import Bids
 from bess_node.books import Books, LotRules, OpenLot
 from bess_node.promises import Promises
@@ -57,7 +56,7 @@ class Desk:
         self._status_at = MonotonicS(started.monotonic_s + STATUS_S)
 
     @property
-    def reservations(self) -> OrderedDict[LotId, Reservation]:
+    def reservations(self) -> Reservations:
         """Promises that are neither confirmed nor released."""
         return self._books.reservations
 

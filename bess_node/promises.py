@@ -52,7 +52,7 @@ class Promises:
         affair.live.answer.envelope = None  # the Accept is its answer, once it is durable
         affair.live, affair.reservation = None, made
         affair.move(AffairInput.WON)
-        self._books.reservations[lot_id] = made
+        self._books.reservations.add(made)
         return made
 
     # -- what the journal says
@@ -82,11 +82,11 @@ class Promises:
         frame = messages.accept(
             self._books.device_id, energy=r.energy, paid=r.paid, bid_price=r.bid.price, offer=self._books.offer()
         )
-        r.accept = r.bid.answer.envelope = Envelope(frame)
-        self._books.stamped(r.accept, now)
-        r.deadline_s = MonotonicS(now.monotonic_s + self._books.timing.confirm_window_ms / 1000)
-        self._books.reservations.move_to_end(r.lot_id)  # kept in order of their deadlines
-        return [Send(r.bidder, r.accept), Count("promises", "accepted")]
+        accept = r.bid.answer.envelope = Envelope(frame)
+        self._books.stamped(accept, now)
+        deadline_s = MonotonicS(now.monotonic_s + self._books.timing.confirm_window_ms / 1000)
+        self._books.reservations.accepted(r, accept, deadline_s)
+        return [Send(r.bidder, accept), Count("promises", "accepted")]
 
     def _not_reserved(self, r: Reservation, _: Commit, now: Now) -> list[Effect]:
         self._forget(r, now)
@@ -133,7 +133,7 @@ class Promises:
         return answer
 
     def _forget(self, r: Reservation, now: Now, cause: AffairInput = AffairInput.RELEASED) -> Affair:
-        del self._books.reservations[r.lot_id]
+        self._books.reservations.remove(r)
         affair = self._books.affairs.get(r.bidder, now.monotonic_s)
         affair.reservation = None
         affair.move(cause)
@@ -164,7 +164,7 @@ class Promises:
         if (terms.energy, terms.paid) != (r.energy, r.paid):
             self._declined(affair, now)
             return self.release(r, "other terms", now, code=TerminateCode.CANNOT_DELIVER, confirm=raw)
-        r.resolving = True
+        self._books.reservations.resolve(r)
         affair.move(AffairInput.CONFIRMED)
         answer = self._books.stamped(self._books.terminate(TerminateCode.FINISHED), now)
         written = rows.confirmed(r, now.wall_us, confirm=raw, answer=answer)
@@ -202,7 +202,7 @@ class Promises:
         self, r: Reservation, reason: str, now: Now, *, code: TerminateCode | None = None, confirm: bytes | None = None
     ) -> list[Effect]:
         """Give a promise up; its buyer is told, and its energy offered again, once that is durable."""
-        r.resolving = True
+        self._books.reservations.resolve(r)
         written: tuple[Row, ...] = (rows.released(r, now.wall_us, reason),)
         if confirm is not None and code is not None:
             answer = self._books.stamped(self._books.terminate(code), now)
@@ -242,10 +242,11 @@ class Promises:
 
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` has something to do."""
-        held = self._books.reservations.values()
-        expiry = next((r.deadline_s for r in held if r.deadline_s and not r.resolving), None)
-        due: list[float] = [at for at, _ in self._retries] + ([expiry] if expiry is not None else [])
-        return MonotonicS(min(due)) if due else None
+        expiry = self._books.reservations.next_deadline()
+        if not self._retries:
+            return expiry
+        first = min(at for at, _ in self._retries)
+        return MonotonicS(first if expiry is None else min(first, expiry))
 
     def advance(self, now: Now) -> list[Effect]:
         """Release what was not confirmed in time; try again what could not be written."""
@@ -256,11 +257,7 @@ class Promises:
 
     def _expire(self, now: Now) -> list[Effect]:
         effects: list[Effect] = []
-        for r in list(self._books.reservations.values()):
-            if r.deadline_s is None or r.resolving:
-                continue
-            if now.monotonic_s < r.deadline_s:
-                break
+        for r in self._books.reservations.expired(now.monotonic_s):
             self._books.affairs.get(r.bidder, now.monotonic_s).lapse(now.monotonic_s)
             effects += self.release(r, "no confirm", now)
         return effects

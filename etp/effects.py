@@ -50,16 +50,14 @@ class Envelope:
     raw: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Queue a frame for the session of `device_id`; nothing happens where it has none."""
 
     device_id: DeviceId
     envelope: Envelope
 
 
-@dataclass(frozen=True, slots=True)
-class Broadcast:
+class Broadcast(NamedTuple):
     """Queue a copy of a frame for every session."""
 
     frame: Frame
@@ -78,15 +76,13 @@ class Commit:
     """When it was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """Rows for the next commit that nothing waits for."""
 
     rows: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordBid:
+class RecordBid(NamedTuple):
     """A line for the ring of bids."""
 
     row: BidRow
@@ -103,15 +99,13 @@ class Lookup:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnect:
+class Disconnect(NamedTuple):
     """Send what is queued for the session of `device_id`, then close it."""
 
     device_id: DeviceId
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """Add to a counter."""
 
     name: str

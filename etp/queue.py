@@ -10,9 +10,8 @@ from typing import Final
 
 from etp.clock import Now
 from etp.effects import Envelope
-from etp.frame import encode
+from etp.frame import LAYOUT
 from etp.ids import Ids
-from etp.messages import stamped
 from etp.timing import TIMING
 from etp.units import MonotonicS
 
@@ -72,7 +71,7 @@ class SendQueue:
 
 
 def stamp(envelope: Envelope, ids: Ids, now: Now) -> bytes:
-    """Give an envelope its id and its bytes, once."""
-    envelope.frame = stamped(envelope.frame, ids.next(now.wall_us))
-    envelope.raw = encode(envelope.frame)
+    """Give an envelope its bytes, once, with an id of now: they leave as they are, `frame` keeps none."""
+    kind, _, *rest = envelope.frame
+    envelope.raw = LAYOUT.pack(kind, ids.next(now.wall_us), *rest)
     return envelope.raw

@@ -42,14 +42,14 @@ class BidMemory:
     __slots__ = ("_entries", "_keep_s", "_maximum")
 
     def __init__(self, *, keep_s: float, maximum: int) -> None:
-        self._entries: OrderedDict[int, tuple[bytes, Answer, float]] = OrderedDict()
+        self._entries: OrderedDict[int, tuple[bytes, Answer | bytes, float]] = OrderedDict()
         self._keep_s = keep_s
         self._maximum = maximum
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def recall(self, message_id: int, raw: bytes, now_s: MonotonicS) -> tuple[Repeated, Answer] | None:
+    def recall(self, message_id: int, raw: bytes, now_s: MonotonicS) -> tuple[Repeated, Answer | bytes] | None:
         """What is known of an id; None: it is new. In `plain` an id that carries no time may return with other bytes."""
         entry = self._entries.get(message_id)
         if entry is None or entry[2] <= now_s:
@@ -58,8 +58,8 @@ class BidMemory:
             return Repeated.SAME, entry[1]
         return (Repeated.OTHER, entry[1]) if carries_time(message_id) else None
 
-    def remember(self, message_id: int, raw: bytes, answer: Answer, now_s: MonotonicS) -> None:
-        """Keep a Bid and the place of its answer."""
+    def remember(self, message_id: int, raw: bytes, answer: Answer | bytes, now_s: MonotonicS) -> None:
+        """Keep a Bid and the place of its answer, or that answer where nothing can follow it."""
         entries = self._entries
         entries.pop(message_id, None)
         while entries:

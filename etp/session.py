@@ -7,7 +7,7 @@ farewell is queued, and the rest is discarded. What a Bid or Confirm means is th
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from etp import messages
 from etp.clock import Now
@@ -26,6 +26,12 @@ PREFIX: Final = FRAME_SIZE.to_bytes(PREFIX_SIZE, "little")
 _PACKET: Final = PREFIX_SIZE + FRAME_SIZE
 
 
+_AFTER: Final = {
+    (role, state): tuple(RECEIVE[role, state, kind] for kind in MessageType) for role in Role for state in SessionState
+}
+"""RECEIVE by role and state, then by the number of the message type."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """The session's first frame came: it belongs to this device now."""
@@ -33,8 +39,7 @@ class Bound:
     device_id: DeviceId
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A valid frame that the peer's role may send."""
 
     frame: Frame
@@ -70,6 +75,7 @@ class Session:
         self.queue = SendQueue(ids, limits.queued_frames)
         self._limits = limits
         self._buffer = bytearray()
+        self._after = _AFTER[role, self.state]
         self._events: deque[Event] = deque()
         self._violations = 0
         self._deadline = self._first_frame_until = self._first_deadline(now)
@@ -88,12 +94,11 @@ class Session:
         if self.state in (SessionState.CLOSING, SessionState.CLOSED):
             return
         self._buffer += data
-        if self._prefix_is_wrong():
-            self._protocol_error("length", "the length prefix is not 84", now)
+        self._judge_prefix(now)
 
-    def _prefix_is_wrong(self) -> bool:
-        seen = self._buffer[:PREFIX_SIZE]
-        return not PREFIX.startswith(seen)
+    def _judge_prefix(self, now: Now) -> None:
+        if self._buffer and not PREFIX.startswith(self._buffer[:PREFIX_SIZE]):
+            self._protocol_error("length", "the length prefix is not 84", now)
 
     def has_frame(self) -> bool:
         """Whether a whole frame is waiting to be handled."""
@@ -101,17 +106,17 @@ class Session:
 
     def events(self, now: Now) -> Iterator[Event]:
         """What happened, of at most `frames_per_turn` frames; `has_frame` says whether there is more."""
+        buffer, events = self._buffer, self._events
         for _ in range(self._limits.frames_per_turn):
-            if not self.has_frame() or self.state in (SessionState.CLOSING, SessionState.CLOSED):
+            if len(buffer) < _PACKET or self.state in (SessionState.CLOSING, SessionState.CLOSED):
                 break
-            raw = bytes(self._buffer[PREFIX_SIZE:_PACKET])
-            del self._buffer[:_PACKET]
+            raw = bytes(buffer[PREFIX_SIZE:_PACKET])
+            del buffer[:_PACKET]
             self._heard_s = now.monotonic_s
             self._handle(raw, now)
-            if self._prefix_is_wrong():
-                self._protocol_error("length", "the length prefix is not 84", now)
-            while self._events:
-                yield self._events.popleft()
+            self._judge_prefix(now)
+            while events:
+                yield events.popleft()
         self._renew_deadline(now)
         while self._events:
             yield self._events.popleft()
@@ -127,14 +132,16 @@ class Session:
             self._admit(frame, raw, now)
 
     def _admit(self, frame: Frame, raw: bytes, now: Now) -> None:
-        after = RECEIVE[self.role, self.state, MessageType(frame.message_type)]
+        after = self._after[frame.message_type]
         if after is None:
             self._violation("role", "a type that the peer's role does not send", frame, RejectCode.NOT_AUTHORISED, now)
             return
         if self.peer_id is None:
             self.peer_id = DeviceId(frame.device_id)
             self._events.append(Bound(self.peer_id))
-        self.state = after
+        if after is not self.state:
+            self.state = after
+            self._after = _AFTER[self.role, after]
         self._events.append(Received(frame, raw))
 
     def receive_eof(self, now: Now) -> None:  # noqa: ARG002 - every input carries its instant
@@ -186,7 +193,7 @@ class Session:
         """Prefixed frames in order of priority, stamped as they leave; call only while the socket takes more."""
         if not self.queue:
             return b""
-        return b"".join(PREFIX + raw for raw in self.queue.pop_all(now))
+        return b"".join([PREFIX + raw for raw in self.queue.pop_all(now)])
 
     def _close(self, reason: str) -> None:
         if self.state is SessionState.CLOSED:

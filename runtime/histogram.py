@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from etp.clock import Now
 from etp.codes import MessageType
-from etp.timing import TIMING, carries_time
+from etp.timing import TIMING, UNTIMED_ID_BELOW
 
 BASE: Final = 1.1
 """Each bucket is 10 % wider than the one before: a percentile is at most 10 % above the truth."""
@@ -16,6 +16,10 @@ BUCKETS: Final = 170
 MAX_NAMES: Final = 512
 """Distinct (name, label) pairs; what comes beyond is counted under "other", so that labels from outside cannot grow it."""
 _LOG_BASE: Final = log(BASE)
+KIND_NAMES: Final = tuple(kind.name for kind in MessageType)
+"""By the number of the type."""
+MAX_DELAYS_MS: Final = tuple(float(TIMING[kind].max_delay_ms) for kind in MessageType)
+"""By the number of the type, ms."""
 
 
 class Histogram:
@@ -71,10 +75,12 @@ class Metrics:
 
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
         """Add to a counter."""
-        key = (name, label)
-        if key not in self.counters and len(self.counters) >= MAX_NAMES:
-            key = (name, "other") if (name, "other") in self.counters else ("other", "")
-        self.counters[key] = self.counters.get(key, 0) + amount
+        key, counters = (name, label), self.counters
+        if key not in counters:
+            if len(counters) >= MAX_NAMES:
+                key = (name, "other") if (name, "other") in counters else ("other", "")
+            counters.setdefault(key, 0)
+        counters[key] += amount
 
     def observe(self, name: str, label: str, value_ms: float, budget_ms: float | None = None) -> None:
         """Record a latency, ms."""
@@ -87,10 +93,14 @@ class Metrics:
 
     def received(self, message_type: int, message_id: int, now: Now) -> None:
         """Count a frame by its type, and its age (receiver's wall clock minus message_id) against the type's max delay."""
-        kind = MessageType(message_type)
-        self.count("received", kind.name)
-        if carries_time(message_id):
-            self.observe("age_ms", kind.name, max(0.0, (now.wall_us - message_id) / 1000), TIMING[kind].max_delay_ms)
+        self.count("received", KIND_NAMES[message_type])
+        if message_id >= UNTIMED_ID_BELOW:
+            age_ms = (now.wall_us - message_id) / 1000
+            self.observe("age_ms", KIND_NAMES[message_type], max(age_ms, 0.0), MAX_DELAYS_MS[message_type])
+
+    def sent(self, message_type: int, amount: int = 1) -> None:
+        """Count frames by their type."""
+        self.count("sent", KIND_NAMES[message_type], amount)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything, ready for JSON."""

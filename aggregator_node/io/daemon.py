@@ -86,9 +86,9 @@ class Links:
             kind, reply_ms = self._buyer.reply_times.popleft()
             self._metrics.observe("reply_ms", kind, reply_ms, REPLY_BUDGET_MS)
 
-    def turned(self, now: Now) -> None:
+    def turned(self) -> None:
         """Keep the shell's timer right, and see whether the demand is held."""
-        self._shell.turned(now)
+        self._shell.turned()
         if self._buyer.portfolio.filled and not self._buyer.open_promises:
             self.filled.set()
 

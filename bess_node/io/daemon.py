@@ -82,9 +82,9 @@ class Hub:
         elif isinstance(event, Violation):
             self._shell.blame(connection, event)
 
-    def turned(self, now: Now) -> None:
+    def turned(self) -> None:
         """Keep the shell's timer right."""
-        self._shell.turned(now)
+        self._shell.turned()
 
     def disconnected(self, connection: Connection, now: Now) -> None:
         """Give the place back; the device's bid goes with its last session."""
@@ -160,7 +160,7 @@ async def _serve(  # noqa: PLR0917 - what `run` has made, handed on once
     )
     lifecycle.tasks.create_task(multicast.run())
     shell.apply(desk.opened(system_now()), system_now())
-    shell.turned(system_now())
+    shell.turned()
     _watch_device(desk, shell)
     if settings.temperature_file is not None:
         lifecycle.tasks.create_task(thermometer.watch(settings.temperature_file, desk, shell, lifecycle.stopping))
@@ -221,12 +221,12 @@ def _watch_device(desk: Desk, shell: Shell) -> None:
     def fail() -> None:
         now = system_now()
         shell.apply(desk.fail(FailureCode.INVERTER, now), now)
-        shell.turned(now)
+        shell.turned()
 
     def recover() -> None:
         now = system_now()
         shell.apply(desk.recovered(now), now)
-        shell.turned(now)
+        shell.turned()
 
     loop.add_signal_handler(signal.SIGUSR1, fail)
     loop.add_signal_handler(signal.SIGUSR2, recover)

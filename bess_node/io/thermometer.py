@@ -50,7 +50,7 @@ async def watch(path: Path, desk: Desk, shell: Shell, stopping: asyncio.Event) -
         now = system_now()
         try:
             shell.apply(desk.measured(read_c(path), now), now)
-            shell.turned(now)
+            shell.turned()
         except SensorError as error:
             shell.metrics.count("temperature_unreadable")
             structlog.get_logger().warning("temperature_unreadable", kind="sensor", error=str(error))

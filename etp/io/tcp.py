@@ -29,7 +29,7 @@ class Owner(Protocol):
     def happened(self, connection: "Connection", event: Event, now: Now) -> None:
         """An event of the connection's session."""
 
-    def turned(self, now: Now) -> None:
+    def turned(self) -> None:
         """A turn of events is over: what they asked for may be carried out."""
 
     def disconnected(self, connection: "Connection", now: Now) -> None:
@@ -48,6 +48,8 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._flush_due = False
         self._turn_due = False
+        self._reading = True
+        self._in_turn = False
         self.session: Session | None = None
         self.transport: asyncio.Transport | None = None
         self.address = ""
@@ -77,8 +79,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Hand bytes to the session."""
         if self.session is not None:
-            self.session.receive_data(data, self._clock())
-            self._turn()
+            now = self._clock()
+            self.session.receive_data(data, now)
+            self._turn(now)
 
     def eof_received(self) -> bool:
         """The peer will send no more: what it sent whole is still handled."""
@@ -93,7 +96,7 @@ class Connection(asyncio.Protocol):
         now = self._clock()
         self.session.receive_eof(now)
         self._owner.disconnected(self, now)
-        self._owner.turned(now)
+        self._owner.turned()
 
     def pause_writing(self) -> None:
         """The socket is full: frames wait in the queue, by priority."""
@@ -102,7 +105,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """There is room again."""
         self._writable = True
-        self.flush()
+        self._flush(self._clock())
 
     # -- the owner's side
 
@@ -113,9 +116,9 @@ class Connection(asyncio.Protocol):
         self.session.send(envelope, now)
         if self.session.state is SessionState.CLOSED:
             self._abort()
-        elif not self._flush_due and self._writable:
+        elif not (self._in_turn or self._flush_due) and self._writable:
             self._flush_due = True
-            self._loop.call_soon(self.flush)
+            self._loop.call_soon(self._flush_soon)
 
     def farewell(self, code: TerminateCode, reason: str, now: Now) -> None:
         """Say Terminate and close."""
@@ -129,48 +132,58 @@ class Connection(asyncio.Protocol):
             self.session.finish(reason, now)
             self._after_turn(now)
 
-    def flush(self) -> None:
-        """Write what is queued, as far as the socket takes it."""
+    def _flush_soon(self) -> None:
         self._flush_due = False
-        if self.session is None or self.transport is None or not self._writable or self.transport.is_closing():
+        self._flush(self._clock())
+
+    def _flush(self, now: Now) -> None:
+        """Write what is queued, as far as the socket takes it."""
+        session, transport = self.session, self.transport
+        if session is None or transport is None or not self._writable or transport.is_closing():
             return
-        data = self.session.data_to_send(self._clock())
+        data = session.data_to_send(now)
         if data:
-            self.transport.write(data)
-        if self.session.state is SessionState.CLOSING and not self.session.queue:
-            self.transport.close()
+            transport.write(data)
+        if session.state is SessionState.CLOSING and not session.queue:
+            transport.close()
 
     # -- turns and time
 
-    def _turn(self) -> None:
+    def _next_turn(self) -> None:
         self._turn_due = False
-        assert self.session is not None
-        if self.session.state is SessionState.CLOSED:
+        self._turn(self._clock())
+
+    def _turn(self, now: Now) -> None:
+        session, owner = self.session, self._owner
+        assert session is not None
+        if session.state is SessionState.CLOSED:
             return
-        now = self._clock()
-        for event in self.session.events(now):
-            self._owner.happened(self, event, now)
-        self._owner.turned(now)
+        self._in_turn = True  # what is sent meanwhile leaves at its end, in one write
+        for event in session.events(now):
+            owner.happened(self, event, now)
+        self._in_turn = False
+        owner.turned()
         self._after_turn(now)
 
     def _after_turn(self, now: Now) -> None:
-        assert self.session is not None
-        assert self.transport is not None
-        if self.session.state is SessionState.CLOSED:
+        session = self.session
+        assert session is not None
+        if session.state is SessionState.CLOSED:
             self._abort()
             return
-        self.flush()
-        if self.session.has_frame() and not self._turn_due:
+        self._flush(now)
+        if not session.has_frame():
+            self._set_reading(on=True)
+        elif not self._turn_due:
             self._turn_due = True
             self._set_reading(on=False)
-            self._loop.call_soon(self._turn)
-        elif not self.session.has_frame():
-            self._set_reading(on=True)
+            self._loop.call_soon(self._next_turn)
         self._arm(now)
 
     def _set_reading(self, *, on: bool) -> None:
-        if self.transport is None or self.transport.is_closing():
+        if on == self._reading or self.transport is None or self.transport.is_closing():
             return
+        self._reading = on
         with contextlib.suppress(RuntimeError):  # asyncio's own loop objects to what is already so
             (self.transport.resume_reading if on else self.transport.pause_reading)()
 

@@ -33,7 +33,7 @@ LAZY_FLUSH_S: Final = 0.5
 """What nothing waits for is written at the latest after this, s."""
 VERIFIED_AT_START: Final = 5_000
 """Rows whose chain is checked at start; `etp export` checks all."""
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -42,13 +42,16 @@ CREATE TABLE IF NOT EXISTS rows (
     subject TEXT NOT NULL, body BLOB NOT NULL, hash BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS by_subject ON rows (kind, subject, seq);
 CREATE TABLE IF NOT EXISTS pending (kind TEXT, subject TEXT, seq INTEGER NOT NULL, PRIMARY KEY (kind, subject)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS bids (
-    slot INTEGER PRIMARY KEY, number INTEGER NOT NULL, lot_id INTEGER NOT NULL, bidder TEXT NOT NULL, message_id TEXT NOT NULL,
-    energy_wh INTEGER NOT NULL, price INTEGER NOT NULL, state TEXT NOT NULL, time_us INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS bids (last INTEGER PRIMARY KEY, chunk BLOB NOT NULL);
 """
-INSERT_ROW: Final = "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_BID: Final = "INSERT OR REPLACE INTO bids VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_ROWS: Final = "INSERT INTO rows VALUES {}"
+ADD_PENDING: Final = "INSERT OR REPLACE INTO pending VALUES {}"
+DROP_PENDING: Final = "DELETE FROM pending WHERE (kind, subject) IN (VALUES {})"
+INSERT_BIDS: Final = "INSERT INTO bids VALUES (?, ?)"
+DROP_BIDS: Final = "DELETE FROM bids WHERE last <= ?"
 SET_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+MOST_AT_ONCE: Final = 64
+"""Rows of one statement."""
 COLUMNS: Final = "kind, lot_id, state, time_us, subject, body"
 
 
@@ -114,6 +117,15 @@ def broken_at(rows: Iterable[tuple[Any, ...]], before: bytes) -> int | None:
     return None
 
 
+def to_bids(chunks: Iterable[tuple[int, bytes]], newest: int) -> Iterator[BidRow]:
+    """The ring of bids out of its chunks (number of the last one, bids), oldest first; `newest`: the last bid's number."""
+    for last, chunk in chunks:
+        bids = msgspec.msgpack.decode(chunk)
+        for number, bid in enumerate(bids, last - len(bids) + 1):
+            if number > newest - BID_RING:
+                yield BidRow(*bid)
+
+
 class Journal:
     """See the module. Open it in the loop's thread; all methods belong to that thread."""
 
@@ -127,7 +139,7 @@ class Journal:
         last = database.execute("SELECT seq, hash FROM rows ORDER BY seq DESC LIMIT 1").fetchone()
         self._seq: int = last[0] if last else 0
         self._hash: bytes = last[1] if last else b""
-        self._bid_number = database.execute("SELECT COALESCE(MAX(number), 0) FROM bids").fetchone()[0]
+        self._bid_number = database.execute("SELECT COALESCE(MAX(last), 0) FROM bids").fetchone()[0]
         self.mark = int(meta.get("mark", "0"))
         self.mark = max(self.mark, database.execute("SELECT COALESCE(MAX(lot_id), 0) FROM rows").fetchone()[0])
         self._batch = _Batch()
@@ -225,23 +237,28 @@ class Journal:
 
     def _next_batch(self) -> _Batch | None:
         with self._wake:
+            flush_at = float("inf")
             while not self._batch.waiting and not self._closing:
-                lazy = self._batch.lazy or self._batch.bids or self._batch.mark
-                woken = self._wake.wait(LAZY_FLUSH_S if lazy else None)
-                if lazy and not woken:
-                    break
+                if self._batch.lazy or self._batch.bids or self._batch.mark:
+                    # From the first row on: one that is added does not put off those before it.
+                    flush_at = min(flush_at, time.monotonic() + LAZY_FLUSH_S)
+                    if not self._wake.wait(max(0.0, flush_at - time.monotonic())) or time.monotonic() >= flush_at:
+                        break
+                else:
+                    self._wake.wait()
             batch, self._batch = self._batch, _Batch()
             self._on_its_way = batch
         empty = not (batch.lazy or batch.bids or batch.waiting or batch.mark)
         return None if empty and self._closing else batch
 
     def _transact(self, batch: _Batch) -> JournalError | None:
-        seq, chain, number = self._seq, self._hash, self._bid_number
+        number = self._bid_number
         try:
+            seq, chain, rows, pending = self._prepared(batch)
             self._database.execute("BEGIN IMMEDIATE")
-            for row in (*batch.lazy, *batch.rows):
-                seq += 1
-                chain = self._insert(seq, chain, row)
+            self._many(INSERT_ROWS, rows)
+            self._many(DROP_PENDING, [key for key, at in pending.items() if at is None])
+            self._many(ADD_PENDING, [(*key, at) for key, at in pending.items() if at is not None])
             if batch.bids:
                 self._insert_bids(batch.bids)
             if batch.mark:
@@ -255,23 +272,38 @@ class Journal:
         self._seq, self._hash = seq, chain
         return None
 
-    def _insert(self, seq: int, before: bytes, row: Row) -> bytes:
-        columns = (row.kind, row.lot_id, row.state, row.time_us, row.subject, msgspec.json.encode(row.body))
-        chain = row_hash(before, columns)
-        self._database.execute(INSERT_ROW, (seq, *columns, chain))
-        if row.pending:
-            self._database.execute("INSERT OR REPLACE INTO pending VALUES (?, ?, ?)", (row.kind, row.subject, seq))
-        elif row.pending is False:
-            self._database.execute("DELETE FROM pending WHERE kind = ? AND subject = ?", (row.kind, row.subject))
-        return chain
+    def _prepared(self, batch: _Batch) -> tuple[int, bytes, list[tuple[Any, ...]], dict[tuple[str, str], int | None]]:
+        """Last seq and hash, the rows as stored, and what is pending by subject: the row's seq, None: no longer."""
+        seq, chain, stored = self._seq, self._hash, []
+        pending: dict[tuple[str, str], int | None] = {}
+        for row in (*batch.lazy, *batch.rows):
+            seq += 1
+            columns = (row.kind, row.lot_id, row.state, row.time_us, row.subject, msgspec.json.encode(row.body))
+            chain = row_hash(chain, columns)
+            stored.append((seq, *columns, chain))
+            if row.pending is not None:
+                pending[row.kind, row.subject] = seq if row.pending else None
+        return seq, chain, stored, pending
+
+    def _many(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
+        """A statement for many values at once.
+
+        Each statement hands the interpreter to the other thread, which under load gives it back only after the switch
+        interval; so a transaction has few statements, not one a row. Powers of two keep the prepared ones few.
+        """
+        done = 0
+        while done < len(values):
+            count = min(MOST_AT_ONCE, 1 << ((len(values) - done).bit_length() - 1))
+            part = values[done : done + count]
+            places = ", ".join([f"({', '.join('?' * len(part[0]))})"] * count)
+            self._database.execute(statement.format(places), [value for row in part for value in row])
+            done += count
 
     def _insert_bids(self, bids: list[BidRow]) -> None:
-        values = []
-        for bid in bids:
-            self._bid_number += 1
-            texts = (bid.lot_id, str(bid.bidder), str(bid.message_id), bid.energy_wh, bid.price_micro_per_kwh)
-            values.append((self._bid_number % BID_RING, self._bid_number, *texts, bid.state, bid.time_us))
-        self._database.executemany(INSERT_BID, values)
+        # One row of the file for all bids of a transaction: thousands a second cost next to nothing.
+        self._bid_number += len(bids)
+        self._database.execute(INSERT_BIDS, (self._bid_number, msgspec.msgpack.encode(bids)))
+        self._database.execute(DROP_BIDS, (self._bid_number - BID_RING,))
 
     @staticmethod
     def _tell(

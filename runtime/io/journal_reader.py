@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from etp.effects import BidRow, Row
-from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh
-from runtime.io.journal import COLUMNS, FILE, JournalError, broken_at, connect, to_row
+from runtime.io.journal import COLUMNS, FILE, JournalError, broken_at, connect, to_bids, to_row
 
 
 class JournalReader:
@@ -42,10 +41,8 @@ class JournalReader:
 
     def bids(self) -> Iterator[BidRow]:
         """The ring of bids, oldest first."""
-        query = "SELECT lot_id, bidder, message_id, energy_wh, price, state, time_us FROM bids ORDER BY number"
-        for lot_id, bidder, message_id, energy, price, state, time_us in self._select(query):
-            ids = (LotId(lot_id), DeviceId(int(bidder)), MessageId(int(message_id)))
-            yield BidRow(*ids, Wh(energy), MicroPerKwh(price), state, WallUs(time_us))
+        chunks = list(self._select("SELECT last, chunk FROM bids ORDER BY last"))
+        yield from to_bids(chunks, chunks[-1][0] if chunks else 0)
 
     def broken_at(self) -> int | None:
         """The first row that does not follow from those before it; None: the whole chain holds."""

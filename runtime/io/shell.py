@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import structlog
 
 from etp.clock import Now
-from etp.codes import MessageType
 from etp.effects import Broadcast, Commit, Count, Disconnect, Effect, Envelope, Log, Lookup, RecordBid, Row, Send, Write
 from etp.ids import Ids
 from etp.io.tcp import Connection
@@ -59,6 +58,8 @@ class Shell:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
+        self._round_due = False
+        self._stopped = False
         self._open_commits = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -80,12 +81,19 @@ class Shell:
         for effect in effects:
             self._table[type(effect)](effect, now)
 
-    def turned(self, now: Now) -> None:
-        """After a turn: keep the ids' mark ahead and wake up for the core's next deadline."""
+    def turned(self) -> None:
+        """After a turn: keep the ids' mark ahead and wake up for the core's next deadline, once for all turns of a round."""
+        if not self._round_due:
+            self._round_due = True
+            self._loop.call_soon(self._round)
+
+    def _round(self) -> None:
+        self._round_due = False
         mark = self._ids.mark_due()
         if mark is not None:
             self._keep((), mark)
-        self._arm(now)
+        if not self._stopped:
+            self._arm()
 
     def queues(self) -> dict[str, int]:
         """How much waits: frames in all send queues and in the longest, rows and bids for the disk."""
@@ -115,34 +123,35 @@ class Shell:
 
     def stop(self) -> None:
         """No more timers."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
 
-    def _arm(self, now: Now) -> None:
+    def _arm(self) -> None:
         deadline = self.core.next_deadline()
         if deadline is None or (self._timer is not None and self._timer_at <= deadline):
             return
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = deadline
-        self._timer = self._loop.call_later(max(0.0, deadline - now.monotonic_s), self._advance)
+        self._timer = self._loop.call_later(max(0.0, deadline - self._clock().monotonic_s), self._advance)
 
     def _advance(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         now = self._clock()
         self.apply(self.core.advance(now), now)
-        self.turned(now)
+        self.turned()
 
     def _send(self, effect: Send, now: Now) -> None:
         connection = self.roster.get(effect.device_id)
         if connection is not None:
             connection.send(effect.envelope, now)
-            self.metrics.count("sent", MessageType(effect.envelope.frame.message_type).name)
+            self.metrics.sent(effect.envelope.frame.message_type)
 
     def _broadcast(self, effect: Broadcast, now: Now) -> None:
         for connection in self.roster.bound():
             connection.send(Envelope(effect.frame), now)
-        self.metrics.count("sent", MessageType(effect.frame.message_type).name, len(self.roster.bound()))
+        self.metrics.sent(effect.frame.message_type, len(self.roster.bound()))
 
     def _commit(self, effect: Commit, _: Now) -> None:
         self._open_commits += 1
@@ -166,7 +175,7 @@ class Shell:
         now = self._clock()
         outcome = self.core.committed if durable else self.core.commit_failed
         self.apply(outcome(effect, now), now)
-        self.turned(now)
+        self.turned()
         self._open_commits -= 1
         self._changed.set()
         if self._open_commits == 0:

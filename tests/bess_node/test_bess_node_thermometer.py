@@ -77,7 +77,7 @@ async def test_the_watch_survives_its_sensor(tmp_path: Path) -> None:
         def apply(self, effects: Any, now: Any) -> None:
             made.do(effects, now)
 
-        def turned(self, _: Any) -> None:
+        def turned(self) -> None:
             stopping.set()
 
     await watch(file, made.desk, Applied(), stopping)

@@ -334,7 +334,7 @@ async def test_the_core_is_woken_at_each_deadline(node: Node) -> None:
     now = system_now()
     node.core.due = deadlines = [now.monotonic_s + SOON_S * number for number in (1, 2, 4)]
     wanted = list(deadlines)
-    node.shell.turned(now)
+    node.shell.turned()
     while node.core.due:
         await advanced(node)
     woken = [when for _, when in node.core.told]
@@ -347,9 +347,9 @@ async def test_an_earlier_deadline_moves_the_timer(node: Node) -> None:
     """What is due sooner than what was is not waited for in vain."""
     now = system_now()
     node.core.due = [now.monotonic_s + 600]
-    node.shell.turned(now)
+    node.shell.turned()
     node.core.due = [now.monotonic_s + SOON_S]
-    node.shell.turned(now)
+    node.shell.turned()
     await advanced(node)
     assert node.core.due == []
 
@@ -358,7 +358,7 @@ async def test_a_later_deadline_is_looked_at_again(node: Node) -> None:
     """A timer that fires too early is set anew: the later deadline is not forgotten."""
     now = system_now()
     node.core.due = [now.monotonic_s + SOON_S]
-    node.shell.turned(now)
+    node.shell.turned()
     node.core.due = [now.monotonic_s + 3 * SOON_S]
     while node.core.due:
         await advanced(node)
@@ -378,7 +378,7 @@ async def test_after_stop_nothing_wakes(node: Node) -> None:
     """The timer is gone with the shell."""
     now = system_now()
     node.core.due = [now.monotonic_s + SOON_S]
-    node.shell.turned(now)
+    node.shell.turned()
     node.shell.stop()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(4 * SOON_S):
