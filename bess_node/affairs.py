@@ -14,7 +14,8 @@ from etp.effects import Envelope
 from etp.limits import Limits
 from etp.repetition import Answer, BidMemory
 from etp.state import AffairInput, AffairState, next_affair
-from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, MonotonicS, Wh
+from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
+from market.auction import Bid
 
 FIRST_LAPSE_S: Final = 10.0
 LONGEST_LAPSE_S: Final = 600.0
@@ -27,9 +28,7 @@ CONFIRMS_REMEMBERED: Final = 64
 class LiveBid:
     """The bid that takes part."""
 
-    message_id: MessageId
-    energy: Wh
-    price: MicroPerKwh
+    bid: Bid
     answer: Answer
 
 
@@ -39,7 +38,7 @@ class Reservation:
 
     lot_id: LotId
     bidder: DeviceId
-    bid: LiveBid
+    live: LiveBid
     energy: Wh
     paid: MicroPerKwh
     accept: Envelope | None = None

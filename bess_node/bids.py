@@ -33,19 +33,21 @@ class Bids:
         known = affair.memory.recall(frame.message_id, raw, now.monotonic_s)
         if known is not None:
             return self._repeated(affair, frame, raw, known, now)
-        live = LiveBid(
+        self._arrival += 1
+        bid = Bid(
+            affair.device_id,
             MessageId(frame.message_id),
-            Wh(round(frame.required_energy_amount * WH_PER_KWH)),
             MicroPerKwh(round(frame.bid_price * MICRO_PER_CENT)),
-            Answer(),
+            Wh(round(frame.required_energy_amount * WH_PER_KWH)),
+            self._arrival,
         )
         lot = self._books.lot
         code = self._untimely(affair, frame, now) or self._unavailable(affair, now)
         if code is None and lot is not None:
-            code = self._wrong_size(live.energy, lot.terms.energy) or self._probing(affair, live.price, lot)
+            code = self._wrong_size(bid.energy, lot.terms.energy) or self._probing(affair, bid.price, lot)
         if code is not None or lot is None:
-            return self._refuse(affair, live, code or RejectCode.UNAVAILABLE, ask=self._books.ask, raw=raw, now=now)
-        return self._judge(affair, live, lot, raw, now)
+            return self._refuse(affair, bid, code or RejectCode.UNAVAILABLE, ask=self._books.ask, raw=raw, now=now)
+        return self._judge(affair, bid, lot, raw, now)
 
     def _repeated(
         self, affair: Affair, frame: Frame, raw: bytes, known: tuple[Repeated, Answer | bytes], now: Now
@@ -90,49 +92,48 @@ class Bids:
 
     # -- what the market says
 
-    def _judge(self, affair: Affair, live: LiveBid, lot: OpenLot, raw: bytes, now: Now) -> list[Effect]:
-        self._arrival += 1
+    def _judge(self, affair: Affair, bid: Bid, lot: OpenLot, raw: bytes, now: Now) -> list[Effect]:
         lot.bids += 1
         lot.digest.update(raw)
-        bid = Bid(affair.device_id, live.message_id, live.price, live.energy, self._arrival)
         verdict = self._mechanism.bid(lot.state, bid, now.monotonic_s)
         if isinstance(verdict, Refused):
-            return self._refuse(affair, live, REFUSALS[verdict.refusal], ask=verdict.ask, raw=raw, now=now)
+            return self._refuse(affair, bid, REFUSALS[verdict.refusal], ask=verdict.ask, raw=raw, now=now)
         lot.state = verdict.state
         effects: list[Effect] = []
         if verdict.displaced is not None:
             effects += self.lose(verdict.displaced.bidder, RejectCode.OUTBID, now, ask=self._books.ask)
-        return effects + self._take(affair, live, raw, now)
+        return effects + self._take(affair, bid, raw, now)
 
-    def _take(self, affair: Affair, live: LiveBid, raw: bytes, now: Now) -> list[Effect]:
-        affair.memory.remember(live.message_id, raw, live.answer, now.monotonic_s)
+    def _take(self, affair: Affair, bid: Bid, raw: bytes, now: Now) -> list[Effect]:
+        live = LiveBid(bid, Answer())
+        affair.memory.remember(bid.message_id, raw, live.answer, now.monotonic_s)
         if affair.live is not None:
             affair.live.answer.successor = live.answer
         affair.live = live
         affair.move(AffairInput.TAKES_PART)
-        record = self._record(affair.device_id, live, "standing", now)
+        record = self._record(bid, "standing", now)
         if self._mechanism.immediate:
             return [record]
-        live.answer.envelope = Envelope(self._books.response(bid_price=live.price))
+        live.answer.envelope = Envelope(self._books.response(bid_price=bid.price))
         return [record, Send(affair.device_id, live.answer.envelope)]
 
     def _refuse(
-        self, affair: Affair, live: LiveBid, code: RejectCode, *, ask: MicroPerKwh, raw: bytes, now: Now
+        self, affair: Affair, bid: Bid, code: RejectCode, *, ask: MicroPerKwh, raw: bytes, now: Now
     ) -> list[Effect]:
         """Reject a bid. In a sealed lot it takes with it the one it would replace: a Reject frees the bidder."""
-        before, envelope = affair.live, self._books.reject(code, price=live.price, ask=ask)
+        before, envelope = affair.live, self._books.reject(code, price=bid.price, ask=ask)
         # Stamped at once: nothing changes a refusal any more, so its bytes alone are remembered.
         answer = self._books.stamped(envelope, now)
-        affair.memory.remember(live.message_id, raw, answer, now.monotonic_s)
+        affair.memory.remember(bid.message_id, raw, answer, now.monotonic_s)
         if before is not None and self._books.withdraw(affair):
             before.answer.envelope = envelope
-        return [self._record(affair.device_id, live, STATES[code], now), Send(affair.device_id, envelope)]
+        return [self._record(bid, STATES[code], now), Send(affair.device_id, envelope)]
 
     def lose(self, bidder: DeviceId, code: RejectCode, now: Now, *, ask: MicroPerKwh = MicroPerKwh(0)) -> list[Effect]:
         """A bid that took part does so no longer; its bidder is told."""
         affair = self._books.affairs.get(bidder, now.monotonic_s)
         assert affair.live is not None
-        envelope = self._books.reject(code, price=affair.live.price, ask=ask)
+        envelope = self._books.reject(code, price=affair.live.bid.price, ask=ask)
         affair.live.answer.envelope = envelope
         affair.free()
         return [Send(bidder, envelope)]
@@ -143,14 +144,15 @@ class Bids:
         if live is None or not self._books.withdraw(affair):
             return []
         # Its repetition, after a reconnect, must not say that it still takes part.
-        gone = self._books.reject(RejectCode.LOT_CLOSED, price=live.price)
+        gone = self._books.reject(RejectCode.LOT_CLOSED, price=live.bid.price)
         self._books.stamped(gone, now)
         live.answer.envelope = gone
         return [Count("bids_withdrawn")]
 
-    def _record(self, bidder: DeviceId, live: LiveBid, state: str, now: Now) -> RecordBid:
-        lot_id = self._books.lot.lot_id if self._books.lot else LotId(0)
-        return RecordBid(BidRow(lot_id, bidder, live.message_id, live.energy, live.price, state, now.wall_us))
+    def _record(self, bid: Bid, state: str, now: Now) -> RecordBid:
+        lot = self._books.lot
+        lot_id = lot.lot_id if lot is not None else LotId(0)
+        return RecordBid(BidRow(lot_id, bid.bidder, bid.message_id, bid.energy, bid.price, state, now.wall_us))
 
 
 def _stored(answer: Answer | bytes) -> Envelope | None:

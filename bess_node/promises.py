@@ -80,9 +80,9 @@ class Promises:
         if slow or not self._books.selling:
             return self.release(r, "accept not sent", now)
         frame = messages.accept(
-            self._books.device_id, energy=r.energy, paid=r.paid, bid_price=r.bid.price, offer=self._books.offer()
+            self._books.device_id, energy=r.energy, paid=r.paid, bid_price=r.live.bid.price, offer=self._books.offer()
         )
-        accept = r.bid.answer.envelope = Envelope(frame)
+        accept = r.live.answer.envelope = Envelope(frame)
         self._books.stamped(accept, now)
         deadline_s = MonotonicS(now.monotonic_s + self._books.timing.confirm_window_ms / 1000)
         self._books.reservations.accepted(r, accept, deadline_s)
@@ -93,8 +93,8 @@ class Promises:
         return [Send(r.bidder, self._unavailable(r))]
 
     def _unavailable(self, r: Reservation) -> Envelope:
-        r.bid.answer.envelope = self._books.reject(RejectCode.UNAVAILABLE, price=r.bid.price)
-        return r.bid.answer.envelope
+        r.live.answer.envelope = self._books.reject(RejectCode.UNAVAILABLE, price=r.live.bid.price)
+        return r.live.answer.envelope
 
     def _confirmed(self, r: Reservation, commit: Commit, now: Now) -> list[Effect]:
         affair = self._forget(r, now, AffairInput.FINISHED)

@@ -80,10 +80,10 @@ def evidence(bidder: DeviceId, time_us: WallUs, *, kind: str, frames: Sequence[b
 def _terms(r: Reservation) -> dict[str, Scalar]:
     return {
         "bidder": r.bidder,
-        "message_id": r.bid.message_id,
+        "message_id": r.live.bid.message_id,
         "energy_wh": r.energy,
         "price_micro_per_kwh": r.paid,
-        "bid_micro_per_kwh": r.bid.price,
+        "bid_micro_per_kwh": r.live.bid.price,
     }
 
 

@@ -5,6 +5,7 @@ TCP, UDP, tests and fuzzers. Knows nothing of sessions or clocks.
 """
 
 import struct
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from construct import Float64l, Int8ul, Int64ul, Struct, Terminated  # type: ignore[import-untyped]
@@ -114,7 +115,8 @@ POSITIVE_IN_BID: Final = ("bid_price", "required_energy_amount")
 _NAMES: Final = tuple(name for name, _ in FIELDS)
 _INDEX: Final = {name: index for index, name in enumerate(_NAMES)}
 _DOUBLES: Final = tuple(index for index, (_, character) in enumerate(FIELDS) if character == "d")
-_SIGN_BYTES: Final = tuple(OFFSETS[_NAMES[index]] + 7 for index in _DOUBLES)
+_SIGN_BYTES: Final = itemgetter(*(OFFSETS[_NAMES[index]] + 7 for index in _DOUBLES))
+_SIGN_BIT: Final = 0x80
 _TRADED_AT: Final = tuple(
     tuple((_INDEX[name], QUANTA[name][0]) for name in TRADED.get(kind, ())) for kind in MessageType
 )
@@ -136,10 +138,7 @@ def decode(data: bytes | bytearray | memoryview) -> Frame:
     if len(data) != FRAME_SIZE:
         raise FrameLengthError(length=len(data), expected=FRAME_SIZE)
     frame = Frame._make(LAYOUT.unpack(data))
-    for offset in _SIGN_BYTES:
-        if data[offset] & 0x80:
-            return _without_negative_zero(frame)
-    return frame
+    return _without_negative_zero(frame) if max(_SIGN_BYTES(data)) >= _SIGN_BIT else frame
 
 
 def _without_negative_zero(frame: Frame) -> Frame:

@@ -5,7 +5,6 @@ Frames that promise nothing get their id when they leave; a droppable one past i
 """
 
 import heapq
-from collections.abc import Iterator
 from typing import Final
 
 from etp.clock import Now
@@ -57,17 +56,20 @@ class SendQueue:
         self.dropped += 1
         return True
 
-    def pop_all(self, now: Now) -> Iterator[bytes]:
+    def pop_all(self, now: Now) -> list[bytes]:
         """The frames to send now, in order, each stamped on its way out."""
-        while self._heap:
-            _, _, queued_s, envelope = heapq.heappop(self._heap)
-            if envelope.raw is None:
+        heap, frames = self._heap, []
+        while heap:
+            _, _, queued_s, envelope = heapq.heappop(heap)
+            raw = envelope.raw
+            if raw is None:
                 timing = TIMING[envelope.frame.message_type]  # type: ignore[index]
                 if timing.droppable and (now.monotonic_s - queued_s) * 1000 > timing.max_delay_ms:
                     self.dropped += 1
                     continue
-                envelope.raw = stamp(envelope, self._ids, now)
-            yield envelope.raw
+                raw = stamp(envelope, self._ids, now)
+            frames.append(raw)
+        return frames
 
 
 def stamp(envelope: Envelope, ids: Ids, now: Now) -> bytes:

@@ -97,7 +97,7 @@ class Session:
         self._judge_prefix(now)
 
     def _judge_prefix(self, now: Now) -> None:
-        if self._buffer and not PREFIX.startswith(self._buffer[:PREFIX_SIZE]):
+        if not PREFIX.startswith(self._buffer[:PREFIX_SIZE]):
             self._protocol_error("length", "the length prefix is not 84", now)
 
     def has_frame(self) -> bool:
@@ -113,17 +113,21 @@ class Session:
             raw = bytes(buffer[PREFIX_SIZE:_PACKET])
             del buffer[:_PACKET]
             self._heard_s = now.monotonic_s
-            self._handle(raw, now)
-            self._judge_prefix(now)
+            frame = decode(raw)
+            reason = invalid(frame)
+            if reason is None and frame.device_id == self.peer_id and self._after[frame.message_type] is self.state:
+                yield Received(frame, raw)  # what nearly every frame is
+            else:
+                self._handle(frame, raw, reason, now)
+            if buffer:
+                self._judge_prefix(now)
             while events:
                 yield events.popleft()
         self._renew_deadline(now)
         while self._events:
             yield self._events.popleft()
 
-    def _handle(self, raw: bytes, now: Now) -> None:
-        frame = decode(raw)
-        reason = invalid(frame)
+    def _handle(self, frame: Frame, raw: bytes, reason: str | None, now: Now) -> None:
         if reason is not None:
             self._violation("invalid", reason, frame, RejectCode.INVALID, now)
         elif self.peer_id is not None and frame.device_id != self.peer_id:
@@ -191,8 +195,6 @@ class Session:
 
     def data_to_send(self, now: Now) -> bytes:
         """Prefixed frames in order of priority, stamped as they leave; call only while the socket takes more."""
-        if not self.queue:
-            return b""
         return b"".join([PREFIX + raw for raw in self.queue.pop_all(now)])
 
     def _close(self, reason: str) -> None:

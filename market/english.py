@@ -79,8 +79,9 @@ class English:
         if leader is None:
             return Taken(EnglishState(state.terms, bid, now, now))
         # The second test is for a leader at the highest price: of equal prices the earlier stays.
-        if bid.price < self._needed(state) or bid.price <= leader.price:
-            return Refused(Refusal.OUTBID, self.ask(state))
+        needed = self._needed(state)
+        if bid.price < needed or bid.price <= leader.price:
+            return Refused(Refusal.OUTBID, needed)
         displaced = leader if leader.bidder != bid.bidder else None
         return Taken(EnglishState(state.terms, bid, state.first_s, now), displaced)
 

@@ -16,8 +16,9 @@ BUCKETS: Final = 170
 MAX_NAMES: Final = 512
 """Distinct (name, label) pairs; what comes beyond is counted under "other", so that labels from outside cannot grow it."""
 _LOG_BASE: Final = log(BASE)
-KIND_NAMES: Final = tuple(kind.name for kind in MessageType)
-"""By the number of the type."""
+_RECEIVED: Final = tuple(("received", kind.name) for kind in MessageType)
+_SENT: Final = tuple(("sent", kind.name) for kind in MessageType)
+_AGES: Final = tuple(("age_ms", kind.name) for kind in MessageType)
 MAX_DELAYS_MS: Final = tuple(float(TIMING[kind].max_delay_ms) for kind in MessageType)
 """By the number of the type, ms."""
 
@@ -75,10 +76,13 @@ class Metrics:
 
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
         """Add to a counter."""
-        key, counters = (name, label), self.counters
+        self._add((name, label), amount)
+
+    def _add(self, key: tuple[str, str], amount: int) -> None:
+        counters = self.counters
         if key not in counters:
             if len(counters) >= MAX_NAMES:
-                key = (name, "other") if (name, "other") in counters else ("other", "")
+                key = (key[0], "other") if (key[0], "other") in counters else ("other", "")
             counters.setdefault(key, 0)
         counters[key] += amount
 
@@ -93,14 +97,18 @@ class Metrics:
 
     def received(self, message_type: int, message_id: int, now: Now) -> None:
         """Count a frame by its type, and its age (receiver's wall clock minus message_id) against the type's max delay."""
-        self.count("received", KIND_NAMES[message_type])
+        self._add(_RECEIVED[message_type], 1)
         if message_id >= UNTIMED_ID_BELOW:
-            age_ms = (now.wall_us - message_id) / 1000
-            self.observe("age_ms", KIND_NAMES[message_type], max(age_ms, 0.0), MAX_DELAYS_MS[message_type])
+            age_ms = max(0.0, (now.wall_us - message_id) / 1000)
+            found = self.histograms.get(_AGES[message_type])
+            if found is None:
+                self.observe(*_AGES[message_type], age_ms, MAX_DELAYS_MS[message_type])
+            else:
+                found.record(age_ms, MAX_DELAYS_MS[message_type])
 
     def sent(self, message_type: int, amount: int = 1) -> None:
         """Count frames by their type."""
-        self.count("sent", KIND_NAMES[message_type], amount)
+        self._add(_SENT[message_type], amount)
 
     def snapshot(self) -> dict[str, Any]:
         """Everything, ready for JSON."""

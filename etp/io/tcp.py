@@ -171,13 +171,14 @@ class Connection(asyncio.Protocol):
         if session.state is SessionState.CLOSED:
             self._abort()
             return
-        self._flush(now)
-        if not session.has_frame():
-            self._set_reading(on=True)
-        elif not self._turn_due:
+        if session.queue or session.state is SessionState.CLOSING:
+            self._flush(now)
+        if session.has_frame() and not self._turn_due:
             self._turn_due = True
             self._set_reading(on=False)
             self._loop.call_soon(self._next_turn)
+        elif not (self._reading or self._turn_due):
+            self._set_reading(on=True)
         self._arm(now)
 
     def _set_reading(self, *, on: bool) -> None:

@@ -9,6 +9,7 @@ import fcntl
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -86,6 +87,7 @@ class _Batch:
     rows: list[Row] = field(default_factory=list)
     lazy: list[Row] = field(default_factory=list)
     bids: list[BidRow] = field(default_factory=list)
+    """Taken from the journal's own queue with the batch."""
     waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
     mark: int = 0
 
@@ -132,7 +134,7 @@ class Journal:
     def __init__(self, directory: Path, lock: IO[str], database: sqlite3.Connection) -> None:
         self.directory = directory
         self.fsync_ms = Histogram()
-        self.dropped_bids = 0
+        self._dropped_by_loop = self._dropped_by_writer = 0  # one each, since neither thread waits for the other
         self._lock_file, self._database = lock, database
         self._reader = connect(directory / FILE)
         meta = dict(database.execute("SELECT name, value FROM meta"))
@@ -145,6 +147,7 @@ class Journal:
         self._batch = _Batch()
         self._on_its_way = _Batch()
         """What the writer thread has taken: it comes back where the transaction fails, so its room is not free."""
+        self._bids: deque[BidRow] = deque()
         self._closing = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._write_on, name="journal", daemon=True)
@@ -177,10 +180,15 @@ class Journal:
     # -- writing
 
     @property
+    def dropped_bids(self) -> int:
+        """Bids that found no room in the ring's queue."""
+        return self._dropped_by_loop + self._dropped_by_writer
+
+    @property
     def waiting(self) -> int:
         """Rows and bids that the writer thread has not taken yet."""
         batch = self._batch
-        return len(batch.rows) + len(batch.lazy) + len(batch.bids)
+        return len(batch.rows) + len(batch.lazy) + len(self._bids)
 
     def commit(self, rows: Sequence[Row], mark: int | None = None) -> "asyncio.Future[None]":
         """Rows that something waits for: done once they are on the disk, or failed with JournalError. Raises JournalFull."""
@@ -206,13 +214,13 @@ class Journal:
 
     def bid(self, row: BidRow) -> None:
         """A line for the ring of bids; dropped, counted, where too many wait."""
-        with self._wake:
-            bids = self._batch.bids
-            if len(bids) + len(self._on_its_way.bids) >= MAX_UNAWAITED:
-                self.dropped_bids += 1
-                return
-            bids.append(row)
-            if len(bids) == 1:
+        bids = self._bids
+        if len(bids) >= MAX_UNAWAITED:
+            self._dropped_by_loop += 1
+            return
+        bids.append(row)  # atomic, as is the writer's popleft: a lock for each bid would cost more than the bid
+        if len(bids) == 1:
+            with self._wake:
                 self._wake.notify()
 
     def _write_on(self) -> None:
@@ -232,14 +240,17 @@ class Journal:
         with self._wake:
             self._on_its_way = _Batch()
             self._batch.lazy[:0] = failed.lazy
-            self._batch.bids[:0] = failed.bids
+            room = max(0, MAX_UNAWAITED - len(self._bids))
+            kept = failed.bids[len(failed.bids) - room :] if room < len(failed.bids) else failed.bids
+            self._dropped_by_writer += len(failed.bids) - len(kept)
+            self._bids.extendleft(reversed(kept))
             self._batch.mark = max(self._batch.mark, failed.mark)
 
     def _next_batch(self) -> _Batch | None:
         with self._wake:
             flush_at = float("inf")
             while not self._batch.waiting and not self._closing:
-                if self._batch.lazy or self._batch.bids or self._batch.mark:
+                if self._batch.lazy or self._bids or self._batch.mark:
                     # From the first row on: one that is added does not put off those before it.
                     flush_at = min(flush_at, time.monotonic() + LAZY_FLUSH_S)
                     if not self._wake.wait(max(0.0, flush_at - time.monotonic())) or time.monotonic() >= flush_at:
@@ -248,6 +259,7 @@ class Journal:
                     self._wake.wait()
             batch, self._batch = self._batch, _Batch()
             self._on_its_way = batch
+        batch.bids += [self._bids.popleft() for _ in range(len(self._bids))]
         empty = not (batch.lazy or batch.bids or batch.waiting or batch.mark)
         return None if empty and self._closing else batch
 

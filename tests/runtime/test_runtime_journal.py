@@ -147,3 +147,16 @@ def test_kill_9_keeps_all_that_was_acknowledged(tmp_path: Path) -> None:
     assert kept[: len(said)] == said
     assert reader.broken_at() is None
     reader.close()
+
+
+async def test_lazy_rows_are_not_put_off_by_those_behind_them(tmp_path: Path) -> None:
+    """Rows that come one after the other, with nobody waiting for a commit, are on the disk in LAZY_FLUSH_S all the same."""
+    journal = Journal.open(tmp_path, role="bess", device_id=1)
+    reader = JournalReader(tmp_path)
+    deadline = asyncio.get_running_loop().time() + 10
+    while not list(reader.rows()):
+        assert asyncio.get_running_loop().time() < deadline
+        journal.write((row(1),))
+        await asyncio.sleep(0.01)
+    reader.close()
+    journal.close()
