@@ -161,7 +161,7 @@ class Buyer:
         battery = affair.battery
         battery.estimator.answered(frame, now)
         if self._too_old(frame, now):
-            return [Count("late_messages", "RESPONSE")]
+            return [Count("late_messages", "RESPONSE"), *(self._clock_is_off(affair) or [])]
         battery.for_sale = messages.offer(frame).for_sale
         battery.ask = MicroPerKwh(round(frame.sale_price * MICRO_PER_CENT))
         if affair.bid is not None and frame.bid_price == affair.bid.frame.bid_price:
@@ -268,7 +268,9 @@ class Buyer:
         self._answered(affair, "ACCEPT", now)
         code = self._fault(affair, frame, now)
         if code is not None:
-            return self._decline(affair, code, now)
+            # One that we have confirmed before is confirmed again: the journal knows.
+            return [Lookup("promise", str(affair.battery.device_id), affair.battery.device_id, frame, raw)]
+        bid_id = _id_of(affair.bid)
         affair.bid = None
         if affair.battery.of_own_lot:
             affair.battery.for_sale = Wh(0)  # that lot is closed: the Response to the next one says what it asks
@@ -279,7 +281,7 @@ class Buyer:
         if self.portfolio.exposed_wh < exposed:
             self._look_soon(now)
         confirm = Envelope(messages.confirm(self.device_id, frame))
-        row = self._row(affair, frame, confirm=stamp(confirm, self._ids, now), raw=raw, now=now)
+        row = self._row(affair, frame, bid_id, confirm=stamp(confirm, self._ids, now), raw=raw, now=now)
         affair.promise = Promise(raw, confirm, row, now.monotonic_s)
         return [Commit((row,), "confirming", (affair.battery.device_id,), now.monotonic_s)]
 
@@ -299,12 +301,12 @@ class Buyer:
         declined = Envelope(messages.terminate(self.device_id, code))
         return [Send(affair.battery.device_id, declined), Count("declined", code.name)]
 
-    def _row(self, affair: Affair, accept: Frame, *, confirm: bytes, raw: bytes, now: Now) -> Row:
+    def _row(self, affair: Affair, accept: Frame, bid_id: int, *, confirm: bytes, raw: bytes, now: Now) -> Row:
         terms = messages.terms(accept)
         body: dict[str, Scalar] = {
             "battery": affair.battery.device_id,
             "bidder": self.device_id,
-            "message_id": int.from_bytes(confirm[1:9], "little"),
+            "message_id": bid_id,
             "energy_wh": terms.energy,
             "price_micro_per_kwh": terms.paid,
             "confirm": confirm.hex(),
@@ -339,9 +341,14 @@ class Buyer:
             return []
         return self._give_up(affair, affair.promise, TerminateCode.CANNOT_DELIVER, now)
 
-    def found(self, lookup: Lookup, row: Row | None, now: Now) -> list[Effect]:  # noqa: ARG002 - of the shell's interface
-        """The buyer looks nothing up."""
-        return []
+    def found(self, lookup: Lookup, row: Row | None, now: Now) -> list[Effect]:
+        """The journal's word on an Accept that answers no open bid: known byte for byte, its Confirm goes out again."""
+        affair = self._affairs[lookup.device_id]
+        if row is not None and row.body["accept"] == lookup.raw.hex():
+            confirm = Envelope(Frame(MessageType.CONFIRM), bytes.fromhex(str(row.body["confirm"])))
+            return [Send(lookup.device_id, confirm), Count("repeated", "ACCEPT")]
+        code = self._fault(affair, lookup.frame, now)
+        return self._decline(affair, code if code is not None else TerminateCode.CANNOT_DELIVER, now)
 
     def _give_up(self, affair: Affair, promise: Promise, code: TerminateCode, now: Now) -> list[Effect]:
         self._close(affair, AffairInput.RELEASED, now)
@@ -452,3 +459,8 @@ def _end_rows(promise: Promise, *, finished: bool, now: Now) -> tuple[Row, ...]:
     kept = {key: value for key, value in promise.row.body.items() if key not in ("confirm", "accept")}
     trade = kept | {"paid_micro": money(promise.paid, promise.energy)}
     return (end, Row("trade", 0, "confirmed", now.wall_us, trade, str(kept["message_id"])))
+
+
+def _id_of(bid: Envelope | None) -> int:
+    """The id under which a bid left."""
+    return int.from_bytes(bid.raw[1:9], "little") if bid is not None and bid.raw is not None else 0

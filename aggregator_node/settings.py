@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from runtime.settings import NodeSettings
+from runtime.settings import Cents, Kwh, NodeSettings
 
 
 class AggregatorSettings(NodeSettings):
     """Options of `etp aggregator`."""
 
-    max_price: float = Field(
+    max_price: Cents = Field(
         18.5, gt=0, le=10_000, description="what a kWh is worth to this buyer, c/kWh; with --day the most it ever is"
     )
     margin: float = Field(
@@ -19,8 +19,8 @@ class AggregatorSettings(NodeSettings):
         le=100,
         description="with --day: of the recorded price this buyer keeps up to so much, anew in each half-hour, %",
     )
-    demand_kwh: float = Field(6.75, gt=0, le=1_000_000, description="energy wanted in total, kWh")
-    period_kwh: float | None = Field(
+    demand_kwh: Kwh = Field(6.75, gt=0, le=1_000_000, description="energy wanted in total, kWh")
+    period_kwh: Kwh | None = Field(
         None, gt=0, le=1_000_000, description="with --day: energy wanted in each half-hour, kWh; default: any"
     )
     budget: float | None = Field(

@@ -54,9 +54,11 @@ def _pricing(settings: BessSettings, series: PriceSeries | None) -> Pricing:
 
 
 def battery_spec(settings: BessSettings) -> BatterySpec:
-    """The battery's limits. Raises SettingsError where the floor is above the capacity."""
+    """The battery's limits. Raises SettingsError where floor or energy is above the capacity."""
     if settings.floor_kwh > settings.capacity_kwh:
         raise SettingsError("floor_kwh", settings.floor_kwh, f"at most capacity_kwh ({settings.capacity_kwh})")
+    if settings.energy_kwh is not None and settings.energy_kwh > settings.capacity_kwh:
+        raise SettingsError("energy_kwh", settings.energy_kwh, f"at most capacity_kwh ({settings.capacity_kwh})")
     return BatterySpec(
         capacity_wh=Wh(round(settings.capacity_kwh * WH_PER_KWH)),
         floor_wh=Wh(round(settings.floor_kwh * WH_PER_KWH)),
@@ -70,7 +72,7 @@ def battery_spec(settings: BessSettings) -> BatterySpec:
 def _store(settings: BessSettings, series: PriceSeries | None, level: Row | None, now: Now) -> Store:
     """The battery as the journal left it, or as the settings say at the first start."""
     spec = battery_spec(settings)
-    first = settings.capacity_kwh if settings.energy_kwh is None else min(settings.energy_kwh, settings.capacity_kwh)
+    first = settings.capacity_kwh if settings.energy_kwh is None else settings.energy_kwh
     stored = int(str(level.body["stored_uwh"])) / MICRO if level is not None else first * WH_PER_KWH
     cycles = int(str(level.body["micro_cycles"])) / MICRO if level is not None else 0.0
     return Store(

@@ -75,6 +75,10 @@ class Desk:
         """The disclosed ask of the open lot; 0: none, or not disclosed."""
         return self._books.ask
 
+    def quote(self) -> tuple[MicroPerKwh, Wh]:
+        """The disclosed ask, and what may be bid for now."""
+        return self._books.ask, self._books.available_wh
+
     def offer(self) -> messages.Offer:
         """What is held, and what may be bid for now."""
         return self._books.offer()
@@ -203,13 +207,14 @@ class Desk:
         capped = self._mechanism.capped(lot.state)
         closing = self._mechanism.close(lot.state, now.monotonic_s)
         self._books.lot = None
+        state = LotState.RESERVED if closing.awards else LotState.VOID
+        ended = self._lot_row(lot, state, now, setter=closing.price_setter, capped=capped)
+        reserved = self._promises.reserve(lot, closing.awards, ended, now)
+        offered = self._refresh(now)  # before the losers are told, so that they hear what is left for them
         effects: list[Effect] = [Count("lots_capped")] if capped else []
         for loser in closing.losers:
             effects += self._bids.lose(loser.bidder, RejectCode.ANOTHER_WON, now)
-        state = LotState.RESERVED if closing.awards else LotState.VOID
-        ended = self._lot_row(lot, state, now, setter=closing.price_setter, capped=capped)
-        effects += self._promises.reserve(lot, closing.awards, ended, now)
-        return effects + self._refresh(now)
+        return effects + reserved + offered
 
     def _lot_row(self, lot: OpenLot, state: LotState, now: Now, *, setter: Bid | None, capped: bool) -> Row:
         return rows.lot_closed(

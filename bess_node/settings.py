@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from runtime.settings import NodeSettings
+from runtime.settings import Cents, Kwh, NodeSettings
 
 
 class BessSettings(NodeSettings):
@@ -13,25 +13,25 @@ class BessSettings(NodeSettings):
 
     listen: str = Field("127.0.0.1:0", description="TCP and UDP address HOST:PORT; port 0 picks a free one")
     allow_plaintext: bool = Field(default=False, description="serve the unauthenticated plain profile beyond loopback")
-    capacity_kwh: float = Field(13.5, gt=0, le=1_000_000, description="capacity of the battery, kWh")
-    energy_kwh: float | None = Field(
+    capacity_kwh: Kwh = Field(13.5, gt=0, le=1_000_000, description="capacity of the battery, kWh")
+    energy_kwh: Kwh | None = Field(
         None, ge=0, le=1_000_000, description="energy stored at the first start, kWh; default: full"
     )
-    floor_kwh: float = Field(0.0, ge=0, le=1_000_000, description="never discharged below this, kWh")
+    floor_kwh: Kwh = Field(0.0, ge=0, le=1_000_000, description="never discharged below this, kWh")
     for_sale: float = Field(50.0, ge=0, le=100, description="share of the capacity that may be sold, %")
-    reserve: float = Field(12.5, gt=0, le=10_000, description="price below which nothing is sold, c/kWh")
+    reserve: Cents = Field(12.5, gt=0, le=10_000, description="price below which nothing is sold, c/kWh")
     pricing: Literal["fixed", "soc", "prices", "forecast"] = Field("fixed", description="how the reserve moves")
     mechanism: Literal["english", "first-price", "vickrey", "uniform", "first-above-reserve"] = Field(
         "english", description="the auction"
     )
-    increment: float = Field(
+    increment: Cents = Field(
         0.05, ge=0.0001, le=10_000, description="english: the ask is the leading bid plus this, c/kWh"
     )
     closing_ms: int = Field(
         1100, ge=1, le=600_000, description="from the first (sealed) or last better bid to the close, ms"
     )
     lot_max_s: float = Field(60.0, gt=0, le=86_400, description="english: a lot lasts at most this long, s")
-    min_lot_kwh: float = Field(0.1, gt=0, le=1_000_000, description="smallest bid, unless less is left, kWh")
+    min_lot_kwh: Kwh = Field(0.1, gt=0, le=1_000_000, description="smallest bid, unless less is left, kWh")
     horizon_h: float = Field(
         2.0, gt=0, le=168, description="a lot is at most what the battery delivers in this time, h"
     )

@@ -21,15 +21,19 @@ SHOWN = 40
 """Characters of wrong input in the message."""
 
 
-def read_bytes(given: bytes) -> bytes:
-    """What hex text says; bytes that are no text are taken as they came from a socket. Raises ValueError where text is not hex."""
+def read_frames(given: bytes) -> list[bytes]:
+    """The frames in hex text (one a line, or a stream), or in bytes as a socket gave them. Raises ValueError where text is not hex."""
     try:
         text = given.decode("ascii")
     except UnicodeDecodeError:
-        return given
-    if text.isprintable() or not set(text) - set(string.printable):
-        return bytes.fromhex("".join(text.split()))
-    return given
+        return split(given)
+    if set(text) - set(string.printable):
+        return split(given)
+    lines = text.split("\n")
+    bare = [bytes.fromhex(line) for line in lines if line.strip()]
+    if len(bare) > 1 and all(len(frame) == FRAME_SIZE for frame in bare):
+        return bare
+    return split(b"".join(bare))
 
 
 def split(data: bytes) -> list[bytes]:
@@ -91,7 +95,7 @@ def command(
     """Show a frame, or a stream of frames with length prefixes, field by field; status 1 if one is refused."""
     given = sys.stdin.buffer.read() if source == "-" else source.encode()
     try:
-        frames = split(read_bytes(given))
+        frames = read_frames(given)
     except ValueError as error:
         shown = given[:SHOWN].decode(errors="replace")
         typer.echo(f"etp: HEX is {shown!r}: expected hexadecimal digits ({error})", err=True)

@@ -5,7 +5,7 @@ farewell is queued, and the rest is discarded. What a Bid or Confirm means is th
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from etp.ids import Ids
 from etp.limits import Limits
 from etp.queue import QueueFull, SendQueue
 from etp.state import RECEIVE, SESSION, SessionInput, SessionState
-from etp.units import DeviceId, MonotonicS
+from etp.units import DeviceId, MicroPerKwh, MonotonicS, Wh
 
 PREFIX_SIZE: Final = 4
 PREFIX: Final = FRAME_SIZE.to_bytes(PREFIX_SIZE, "little")
@@ -64,10 +64,21 @@ class Closed:
 Event = Bound | Received | Violation | Closed
 
 
+Quote = Callable[[], tuple[MicroPerKwh, Wh]]
+"""The disclosed ask and what may be bid for now: said in each Reject."""
+
+
+def _no_quote() -> tuple[MicroPerKwh, Wh]:
+    return MicroPerKwh(0), Wh(0)
+
+
 class Session:
     """One connection. `device_id` is ours; the peer's is `peer_id` once bound."""
 
-    def __init__(self, role: Role, device_id: DeviceId, ids: Ids, limits: Limits, now: Now) -> None:
+    def __init__(
+        self, role: Role, device_id: DeviceId, ids: Ids, limits: Limits, now: Now, *, quote: Quote = _no_quote
+    ) -> None:
+        self._quote = quote
         self.role = role
         self.device_id = device_id
         self.peer_id: DeviceId | None = None
@@ -159,8 +170,9 @@ class Session:
         self._events.append(Violation(kind, reason))
         if frame.message_type == MessageType.BID and self.role is Role.BESS:
             legal = 0.0 <= frame.bid_price <= MAX_PRICE_CENTS
+            refused, (ask, available) = _whole(frame.bid_price) if legal else 0.0, self._quote()
             self.send(
-                Envelope(messages.reject(self.device_id, code, refused=_whole(frame.bid_price) if legal else 0.0)), now
+                Envelope(messages.reject(self.device_id, code, refused=refused, ask=ask, available=available)), now
             )
         if self._violations >= self._limits.violations:
             self._protocol_error("violations", f"{self._violations} frames against the rules", now)

@@ -11,7 +11,7 @@ from aggregator_node.strategy import STRATEGIES
 from bess_node.settings import BessSettings
 from etp.units import MICRO_PER_CENT, MicroPerKwh
 from runtime.days import AGILE_2020_05, PriceSeries
-from runtime.settings import SettingsError
+from runtime.settings import Cents, SettingsError
 
 MechanismName = Literal["english", "first-price", "vickrey", "uniform", "first-above-reserve"]
 
@@ -59,8 +59,8 @@ class ScenarioSettings(BaseModel):
     slots: int = Field(100, ge=1, le=100, description="half-hours to replay")
     first_slot: int = Field(0, ge=0, le=99, description="the recorded half-hour to begin with")
     seconds_per_slot: float = Field(0.3, ge=0.02, le=1800, description="how long a half-hour takes, s")
-    feed_in: float = Field(6.0, ge=0.01, le=1000, description="what the grid pays for energy that nobody buys, c/kWh")
-    wear: float = Field(0.5, ge=0, le=1000, description="what a sold kWh costs the battery, c/kWh")
+    feed_in: Cents = Field(6.0, ge=0.01, le=1000, description="what the grid pays for energy that nobody buys, c/kWh")
+    wear: Cents = Field(0.5, ge=0, le=1000, description="what a sold kWh costs the battery, c/kWh")
     seed: int = Field(1, ge=0, le=2**32 - 1, description="seed of margins and random strategies")
 
 

@@ -1,14 +1,15 @@
 """Settings: one pydantic model a command; each field is a flag, a TOML key and an ETP_ variable. Reading them is `io`'s."""
 
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from etp.clock import Now
-from etp.units import MonotonicS
+from etp.units import MICRO_PER_CENT, WH_PER_KWH, MonotonicS, is_whole
 from runtime.days import MarketClock
 
 LAST_PORT = 65_535
@@ -33,6 +34,21 @@ def parse_address(setting: str, text: str) -> tuple[str, int]:
     except ValueError:
         pass
     raise SettingsError(setting, text, "expected IPv4:PORT with a port of 0 to 65535, such as 127.0.0.1:8888")
+
+
+def _whole(factor: int, unit: str) -> Callable[[float], float]:
+    def check(value: float) -> float:
+        if not is_whole(value * factor):
+            raise ValueError(f"expected a whole multiple of {1 / factor:g} {unit}")
+        return value
+
+    return check
+
+
+Cents = Annotated[float, AfterValidator(_whole(MICRO_PER_CENT, "c/kWh"))]
+"""A price that trades, c/kWh: never rounded to fit the wire."""
+Kwh = Annotated[float, AfterValidator(_whole(WH_PER_KWH, "kWh"))]
+"""An energy that trades, kWh."""
 
 
 class DaySettings(BaseModel):

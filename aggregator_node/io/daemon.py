@@ -31,11 +31,13 @@ from runtime.io.journal import Journal
 from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
 from runtime.io.metrics_file import keep_metrics
 from runtime.io.shell import Shell
-from runtime.settings import parse_address
+from runtime.settings import SettingsError, parse_address
 
 DIAL_TIMEOUT_S = 3.0
 TRIES_OF_A_FOUND_PEER = 5
 """A discovered battery that cannot be reached so often is forgotten; its next Response finds it anew."""
+SETTLED_S = 10.0
+"""A session that lasted so long begins the back-off anew, s."""
 SESSIONS = 1200
 
 Address = tuple[str, int]
@@ -116,19 +118,19 @@ class Links:
         """Dial with back-off and jitter for ever; a discovered battery is given up after some tries."""
         attempt = 0
         while device_id is None or attempt < TRIES_OF_A_FOUND_PEER:
+            began_s = asyncio.get_running_loop().time()
             try:
                 connection = await dial(*address, self, system_now, timeout_s=DIAL_TIMEOUT_S)
             except (OSError, TimeoutError):
                 self._metrics.count("dials_failed")
-                attempt += 1
             else:
                 ended = self._ended.get(connection)
                 self._greet(connection)
                 if ended is not None:
                     await ended.wait()
-                attempt = (
-                    0 if connection.session is not None and connection.session.peer_id is not None else attempt + 1
-                )
+            # A peer that answers and closes at once is as good as none: only a session that lasted begins anew.
+            lasted = asyncio.get_running_loop().time() - began_s >= SETTLED_S
+            attempt = 0 if lasted else attempt + 1
             await asyncio.sleep(self._backoff.delay_s(attempt, self._rng))
         self._dialled.discard(address)
         if self.discovery is not None and device_id is not None:
@@ -169,7 +171,7 @@ async def run(settings: AggregatorSettings, lifecycle: Lifecycle) -> int:
 
 
 async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Journal, state_dir: Path) -> int:
-    peers = [parse_address("peer", peer) for peer in settings.peer]
+    peers = [_peer(text) for text in settings.peer]
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     device_id, rng, ids, metrics = DeviceId(settings.device_id), random.Random(seed), Ids(journal.mark), Metrics()
     series = load_day(settings.day) if settings.day is not None else None
@@ -199,6 +201,13 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     ended.set()
     await keeper
     return 0
+
+
+def _peer(text: str) -> Address:
+    host, port = parse_address("peer", text)
+    if port == 0:
+        raise SettingsError("peer", text, "the port of a battery, 1 to 65535")
+    return host, port
 
 
 async def _discover(

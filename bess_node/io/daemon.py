@@ -60,7 +60,7 @@ class Hub:
 
     def connected(self, connection: Connection, now: Now) -> Session | None:
         """Give a place, or say BUSY."""
-        session = Session(Role.BESS, self._device_id, self._ids, self._limits, now)
+        session = Session(Role.BESS, self._device_id, self._ids, self._limits, now, quote=self._desk.quote)
         if not self.accepting or not self._roster.admit(connection.address):
             self._metrics.count("sessions_refused")
             session.farewell(TerminateCode.BUSY, "no place", now)

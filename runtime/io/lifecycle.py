@@ -43,7 +43,7 @@ def _tame_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, 50, 50)
+    gc.set_threshold(YOUNG, 50, 1000)
 
 
 async def _supervise(main: Callable[[Lifecycle], Awaitable[int]]) -> int:

@@ -144,8 +144,8 @@ def _keyword(name: str, annotation: Any) -> inspect.Parameter:
 
 def _bare(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
-        return next(part for part in get_args(annotation) if part is not type(None))
-    return annotation
+        return _bare(next(part for part in get_args(annotation) if part is not type(None)))
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _choices(annotation: Any) -> tuple[str, ...]:

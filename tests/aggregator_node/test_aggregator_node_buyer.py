@@ -13,7 +13,7 @@ from aggregator_node.strategy import STRATEGIES, LotView, price
 from aggregator_node.worth import Constant
 from etp import messages
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
-from etp.effects import Commit, Effect, Envelope, Log, Row, Send, Write
+from etp.effects import Commit, Effect, Envelope, Log, Lookup, Row, Send, Write
 from etp.frame import Frame, decode, encode
 from etp.ids import Ids
 from etp.queue import stamp
@@ -58,6 +58,9 @@ class Desk:
                     self.commit(second)
             elif isinstance(effect, Write):
                 self.rows += effect.rows
+            elif isinstance(effect, Lookup):
+                found = (row for row in reversed(self.rows) if (row.kind, row.subject) == (effect.kind, effect.subject))
+                self.do(self.buyer.found(effect, next(found, None), at(second)), second)
             elif isinstance(effect, Log):
                 self.logs.append(effect)
 
@@ -317,6 +320,43 @@ def test_late_response_and_hello() -> None:
     assert BID not in d.kinds
     assert isinstance(d.buyer.hello(at(2.0)), Envelope)
     assert d.buyer.session_lost(DeviceId(9), at(2.0)) == []
+
+
+def test_a_known_accept_is_confirmed_again_for_ever() -> None:
+    """Byte for byte the Accept of a trade that stands, also for a fresh buyer on the old journal: the very Confirm again."""
+    d = Desk()
+    d.open()
+    accept = d.accept()
+    confirm = d.raw[-1]
+    d.end(TerminateCode.FINISHED)
+    e = Desk()
+    e.rows = d.rows
+    e.do(e.buyer.session_opened(BESS, at(1.5)), 1.5)
+    for desk in (d, e):
+        desk.do(desk.buyer.receive(BESS, decode(accept), accept, at(1.6)), 1.6)
+        assert desk.raw[-1] == confirm
+        assert desk.buyer.open_promises == 0
+
+
+def test_both_journals_name_a_promise_by_its_bid() -> None:
+    """`message_id` of a buyer's promise and trade is its Bid's, as in the battery's journal."""
+    d = Desk()
+    d.open()
+    bid_id = decode(d.raw[-1]).message_id
+    d.accept()
+    d.end(TerminateCode.FINISHED)
+    assert {row.body["message_id"] for row in d.rows} == {bid_id}
+
+
+def test_a_clock_far_off_is_said_too() -> None:
+    """Beyond the age at which its Responses still count."""
+    for offset_s in (-0.8, 7.0):
+        d = Desk()
+        d.do(d.buyer.session_opened(BESS, at(1.0)), 1.0)
+        answer = messages.response(BESS, offer=messages.Offer(13_500, 6_000), ask=125_000)
+        d.give(messages.stamped(answer, at(1.001 + offset_s).wall_us), 1.001, stamped=False)
+        assert BID not in d.kinds
+        assert [log.event for log in d.logs] == ["clock_is_off_no_bids_there"]
 
 
 def test_a_restart_counts_what_was_bought() -> None:

@@ -226,3 +226,9 @@ def test_raw_bytes_are_read_as_they_came(tmp_path: Path) -> None:
     with file.open("rb") as stream:
         done = subprocess.run(command, cwd=ROOT, stdin=stream, capture_output=True, text=True, timeout=20, check=True)
     assert [json.loads(line)["frame"] for line in done.stdout.splitlines()] == [BID._asdict()] * 2
+
+
+def test_one_frame_a_line() -> None:
+    """Bare frames, one in each line of standard input."""
+    result = decode("--json", "-", stdin=f"{encode(BID).hex()}\n\n{encode(BID).hex()}\n")
+    assert [found["frame"] for found in lines(result)] == [BID._asdict()] * 2

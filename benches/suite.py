@@ -1,0 +1,38 @@
+"""The benches by name, in the order in which they run."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from benches import (
+    closed,
+    codec,
+    connections,
+    crowd,
+    desks,
+    discovery,
+    english,
+    journal,
+    promises,
+    ready,
+    session,
+)
+from benches.plan import Plan
+from benches.report import Report
+
+Bench = Callable[[Plan], Report]
+BENCHES: Final[Mapping[str, Bench]] = MappingProxyType(
+    {
+        "codec": codec.run,
+        "session": session.run,
+        "journal": journal.run,
+        "discovery": discovery.run,
+        "english": english.run,
+        "connections": connections.run,
+        "closed": closed.run,
+        "promises": promises.run,
+        "crowd": crowd.run,
+        "desks": desks.run,
+        "ready": ready.run,
+    }
+)

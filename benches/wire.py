@@ -1,0 +1,215 @@
+"""The generator's three wires: ETP frames, the same bytes echoed, the same bid and answer as JSON over a websocket.
+
+Made to cost as little as possible: what is sent is a prebuilt buffer in which id and price are patched, what comes is read
+with one `unpack`. A generator that is dearer than the server measures itself.
+"""
+
+import base64
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from etp import messages
+from etp.codes import MessageType, RejectCode
+from etp.frame import FRAME_SIZE, OFFSETS, encode
+from etp.session import PREFIX, PREFIX_SIZE
+from etp.units import DeviceId, MicroPerKwh, Wh
+
+PACKET: Final = PREFIX_SIZE + FRAME_SIZE
+MICRO_PER_CENT: Final = 10_000
+BID_WH: Final = Wh(100)
+"""The smallest lot there is by default."""
+
+_KIND: Final = PREFIX_SIZE
+_ID: Final = PREFIX_SIZE + OFFSETS["message_id"]
+_ID_AND_DEVICE: Final = struct.Struct("<QQ")
+_U64: Final = struct.Struct("<Q")
+_F64: Final = struct.Struct("<d")
+_PRICE: Final = PREFIX_SIZE + OFFSETS["bid_price"]
+_PRICE_TO_CODE: Final = OFFSETS["termination_code"] - OFFSETS["bid_price"] - 8
+_ANSWER: Final = struct.Struct(
+    f"<{PREFIX_SIZE}xB{OFFSETS['bid_price'] - 1}xd{_PRICE_TO_CODE}xB{FRAME_SIZE - OFFSETS['termination_code'] - 1}x"
+)
+assert _ANSWER.size == PACKET
+
+
+class Answer(NamedTuple):
+    """What the generator reads of a message."""
+
+    kind: int
+    price: float
+    """bid_price, c/kWh."""
+    code: int
+    packet: bytes | None = None
+
+
+class Stamps:
+    """message_ids: the wall clock, µs, never twice."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def next(self) -> int:
+        """A new id."""
+        self._last = max(time.time_ns() // 1000, self._last + 1)
+        return self._last
+
+
+class Wire(Protocol):
+    """One connection's encoder and decoder."""
+
+    def hello(self) -> bytes:
+        """What is sent first; one message comes back. Empty: nothing, and none."""
+
+    def welcomed(self, data: bytes) -> bool:
+        """Whether the answer to `hello` is there."""
+
+    def bid(self, price: int, message_id: int) -> bytes | bytearray:
+        """A bid at `price` µ/kWh, to be sent before the next one is made."""
+
+    def answers(self, data: bytes) -> Iterator[Answer]:
+        """What came, message by message."""
+
+
+class EtpWire:
+    """84-byte frames with their length prefix."""
+
+    def __init__(self, device_id: int, stamps: Stamps) -> None:
+        self.device_id = device_id
+        self._stamps = stamps
+        self._rest = b""
+        bid = messages.bid(DeviceId(device_id), price=MicroPerKwh(1), energy=BID_WH)
+        self._bid = bytearray(PREFIX + encode(bid))
+
+    def hello(self) -> bytes:
+        """A Query, which binds the session."""
+        query = messages.query(DeviceId(self.device_id))
+        return PREFIX + encode(messages.stamped(query, self._stamps.next()))
+
+    def welcomed(self, data: bytes) -> bool:
+        """A Response came."""
+        return any(answer.kind == MessageType.RESPONSE for answer in self.answers(data))
+
+    def bid(self, price: int, message_id: int) -> bytearray:
+        """The prebuilt Bid under a new id and price."""
+        _U64.pack_into(self._bid, _ID, message_id)
+        _F64.pack_into(self._bid, _PRICE, price / MICRO_PER_CENT)
+        return self._bid
+
+    def confirm(self, accept: bytes, message_id: int) -> bytearray:
+        """The Accept's terms under our id."""
+        packet = bytearray(accept)
+        packet[_KIND] = MessageType.CONFIRM
+        _ID_AND_DEVICE.pack_into(packet, _ID, message_id, self.device_id)
+        return packet
+
+    def answers(self, data: bytes) -> Iterator[Answer]:
+        """Frames; a half one waits for its rest."""
+        if self._rest:
+            data = self._rest + data
+        whole = len(data) // PACKET * PACKET
+        self._rest = data[whole:]
+        for at in range(0, whole, PACKET):
+            kind, price, code = _ANSWER.unpack_from(data, at)
+            yield Answer(kind, price, code, data[at : at + PACKET] if kind == MessageType.ACCEPT else None)
+
+
+class EchoWire(EtpWire):
+    """The Bid itself comes back: what the sockets and the loop cost without any protocol."""
+
+    def hello(self) -> bytes:
+        """Nothing: an echo needs no session."""
+        return b""
+
+    def answers(self, data: bytes) -> Iterator[Answer]:
+        """The echoed Bids, each counted as a refusal."""
+        for answer in super().answers(data):
+            yield Answer(MessageType.REJECT, answer.price, RejectCode.OUTBID)
+
+
+class JsonBid(msgspec.Struct):
+    """A Bid's fields under their names."""
+
+    message_type: int
+    message_id: int
+    device_id: int
+    ttl: int
+    bid_price: float
+    required_energy_amount: float
+
+
+class JsonAnswer(msgspec.Struct):
+    """The fields of a Response or Reject."""
+
+    message_type: int
+    message_id: int
+    device_id: int
+    ttl: int
+    bid_price: float
+    sale_price: float
+    energy_total: float
+    percentage_for_sale: float = 0.0
+    termination_code: int = 0
+
+
+_TEXT_FRAME: Final = 0x81
+_MASKED: Final = 0x80
+_SHORT: Final = 126
+_NUMBER_WIDTH: Final = 16
+_ANSWER_DECODER: Final = msgspec.json.Decoder(JsonAnswer)
+
+
+class JsonWire:
+    """RFC 6455 by hand. The masking key is 0, so that the client need not mask; the server still does its part."""
+
+    def __init__(self, device_id: int, stamps: Stamps) -> None:
+        del stamps
+        self._rest = b""
+        price, identity = "P" * _NUMBER_WIDTH, "I" * _NUMBER_WIDTH
+        text = (
+            f'{{"message_type":3,"message_id":{identity},"device_id":{device_id},"ttl":5,'
+            f'"bid_price":{price},"required_energy_amount":0.1}}'
+        ).encode()
+        head = bytes((_TEXT_FRAME, _MASKED | _SHORT)) + len(text).to_bytes(2, "big") + bytes(4)
+        self._bid = bytearray(head + text)
+        self._price_at, self._id_at = self._bid.index(price.encode()), self._bid.index(identity.encode())
+
+    def hello(self) -> bytes:
+        """The upgrade request."""
+        key = base64.b64encode(os.urandom(16))
+        lines = (b"GET / HTTP/1.1", b"Host: 127.0.0.1", b"Upgrade: websocket", b"Connection: Upgrade")
+        return b"\r\n".join((*lines, b"Sec-WebSocket-Key: " + key, b"Sec-WebSocket-Version: 13", b"", b""))
+
+    def welcomed(self, data: bytes) -> bool:
+        """The upgrade is accepted."""
+        return data.startswith(b"HTTP/1.1 101") and data.endswith(b"\r\n\r\n")
+
+    def bid(self, price: int, message_id: int) -> bytearray:
+        """The prebuilt text with price and id written over, blanks before them."""
+        self._bid[self._price_at : self._price_at + _NUMBER_WIDTH] = b"%16.4f" % (price / MICRO_PER_CENT)
+        self._bid[self._id_at : self._id_at + _NUMBER_WIDTH] = b"%16d" % message_id
+        return self._bid
+
+    def answers(self, data: bytes) -> Iterator[Answer]:
+        """Unmasked text frames."""
+        data, at = self._rest + data, 0
+        while len(data) - at >= 4:  # noqa: PLR2004 - the longest header an answer has
+            size, head = data[at + 1], 2
+            if size == _SHORT:
+                size, head = int.from_bytes(data[at + 2 : at + 4], "big"), 4
+            if len(data) - at < head + size:
+                break
+            answer = _ANSWER_DECODER.decode(data[at + head : at + head + size])
+            at += head + size
+            yield Answer(answer.message_type, answer.bid_price, answer.termination_code)
+        self._rest = data[at:]
+
+
+WIRES: Final[Mapping[str, Callable[[int, Stamps], Wire]]] = MappingProxyType(
+    {"etp": EtpWire, "echo": EchoWire, "json": JsonWire}
+)
