@@ -14,14 +14,11 @@ State is one bid: whoever is displaced is free, so a bid costs the same however 
 
 from typing import Final, NamedTuple
 
-from etp.units import DeviceId, MicroPerKwh, MonotonicS
+from etp.units import MicroPerKwh, MonotonicS
 from market.auction import (
     HIGHEST_PRICE,
     UNDISCLOSED,
-    UNSOLD,
-    Award,
     Bid,
-    Closing,
     LotTerms,
     Refusal,
     Refused,
@@ -29,6 +26,7 @@ from market.auction import (
     checked,
     require_lawful,
 )
+from market.leading import Leading
 
 LEAST_STEP: Final = MicroPerKwh(1)
 """Of equal prices the earlier stays, so what leads next is at least this much higher."""
@@ -45,7 +43,7 @@ class EnglishState(NamedTuple):
     """When the leader's bid came; means nothing without one."""
 
 
-class English:
+class English(Leading[EnglishState]):
     """The leader wins at its own price; a bid that leads binds."""
 
     name = "english"
@@ -85,19 +83,6 @@ class English:
         displaced = leader if leader.bidder != bid.bidder else None
         return Taken(EnglishState(state.terms, bid, state.first_s, now), displaced)
 
-    def withdraw(self, state: EnglishState, bidder: DeviceId) -> EnglishState:  # noqa: ARG002 - one interface for all
-        """The state as it is: a leading bid binds."""
-        return state
-
-    def live(self, state: EnglishState, bidder: DeviceId) -> Bid | None:
-        """The leading bid, to its bidder."""
-        leader = state.leader
-        return leader if leader is not None and leader.bidder == bidder else None
-
-    def bids(self, state: EnglishState) -> tuple[Bid, ...]:
-        """The leader alone: whoever is displaced is free."""
-        return () if state.leader is None else (state.leader,)
-
     def closes_at(self, state: EnglishState) -> MonotonicS | None:
         """`closing_s` after the last better bid, at most `max_s` after the first."""
         if state.leader is None:
@@ -108,10 +93,3 @@ class English:
     def capped(self, state: EnglishState) -> bool:
         """Whether `max_s` ends it."""
         return state.leader is not None and state.first_s + state.terms.max_s < state.last_s + state.terms.closing_s
-
-    def close(self, state: EnglishState, now: MonotonicS) -> Closing:  # noqa: ARG002 - one interface for all
-        """The leader wins what it asked for, at its own price."""
-        leader = state.leader
-        if leader is None:
-            return UNSOLD
-        return Closing((Award(leader, leader.energy, leader.price),), (), leader)

@@ -9,13 +9,10 @@ bidder in an auction without any reserve earns more on average, for private valu
 
 from typing import NamedTuple
 
-from etp.units import DeviceId, MicroPerKwh, MonotonicS
+from etp.units import MicroPerKwh, MonotonicS
 from market.auction import (
     UNDISCLOSED,
-    UNSOLD,
-    Award,
     Bid,
-    Closing,
     LotTerms,
     Refusal,
     Refused,
@@ -23,18 +20,19 @@ from market.auction import (
     checked,
     require_lawful,
 )
+from market.leading import Leading
 
 
 class ImmediateState(NamedTuple):
     """The winner of a lot that is over with its first bid."""
 
     terms: LotTerms
-    winner: Bid | None = None
+    leader: Bid | None = None
     won_s: MonotonicS = MonotonicS(0.0)
     """When the winner's bid came; means nothing without one."""
 
 
-class Immediate:
+class Immediate(Leading[ImmediateState]):
     """The first bid ≥ the reserve ends the lot; it binds like an english leader, there is no time to withdraw it."""
 
     name = "first-above-reserve"
@@ -55,34 +53,14 @@ class Immediate:
         require_lawful(bid, state.terms.energy)
         if bid.price < state.terms.reserve:
             return Refused(Refusal.BELOW_RESERVE, self.ask(state))
-        if state.winner is not None:
+        if state.leader is not None:
             return Refused(Refusal.OUTBID, self.ask(state))
         return Taken(ImmediateState(state.terms, bid, now))
 
-    def withdraw(self, state: ImmediateState, bidder: DeviceId) -> ImmediateState:  # noqa: ARG002 - one interface for all
-        """The state as it is: it has won."""
-        return state
-
-    def live(self, state: ImmediateState, bidder: DeviceId) -> Bid | None:
-        """The winning bid, to its bidder."""
-        winner = state.winner
-        return winner if winner is not None and winner.bidder == bidder else None
-
-    def bids(self, state: ImmediateState) -> tuple[Bid, ...]:
-        """The winner alone."""
-        return () if state.winner is None else (state.winner,)
-
     def closes_at(self, state: ImmediateState) -> MonotonicS | None:
         """With its first bid."""
-        return None if state.winner is None else state.won_s
+        return None if state.leader is None else state.won_s
 
     def capped(self, state: ImmediateState) -> bool:  # noqa: ARG002 - one interface for all
         """Never: it does not last."""
         return False
-
-    def close(self, state: ImmediateState, now: MonotonicS) -> Closing:  # noqa: ARG002 - one interface for all
-        """The winner gets what it asked for, at its own price."""
-        winner = state.winner
-        if winner is None:
-            return UNSOLD
-        return Closing((Award(winner, winner.energy, winner.price),), (), winner)

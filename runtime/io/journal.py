@@ -30,6 +30,8 @@ MAX_WAITING: Final = 20_000
 """Commits waiting for the writer; beyond it nothing new is promised."""
 MAX_UNAWAITED: Final = 50_000
 """Rows and bids that nothing waits for; beyond it bids are dropped, counted, and rows refused as a commit would be."""
+LINGER_S: Final = 0.002
+"""While several commits come at once, the writer waits so long for more to join, s: a transaction costs more than its rows."""
 LAZY_FLUSH_S: Final = 0.5
 """What nothing waits for is written at the latest after this, s."""
 VERIFIED_AT_START: Final = 5_000
@@ -224,11 +226,15 @@ class Journal:
                 self._wake.notify()
 
     def _write_on(self) -> None:
+        busy = False
         while True:
+            if busy:
+                time.sleep(LINGER_S)
             batch = self._next_batch()
             if batch is None:
                 return
             began = time.perf_counter()
+            busy = len(batch.waiting) > 1
             error = self._transact(batch)
             self.fsync_ms.record((time.perf_counter() - began) * 1000)
             self._taken_back(batch if error is not None and not self._closing else _Batch())
