@@ -4,10 +4,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator_node.directory import Battery
+from etp.bucket import Bucket
 from etp.effects import Envelope, Row
 from etp.state import AffairInput, AffairState, next_affair
 from etp.units import MicroPerKwh, MonotonicS, Wh
 
+BIDS_PER_S: Final = 40.0
+BID_BURST: Final = 80.0
+"""Four fifths of what a battery takes from one device by default (design §4): two buyers that outbid each other step by step
+must not run into TOO_MANY, which would end the race before the better value has won."""
+TOO_MANY_PAUSE_S: Final = 0.1
+"""After TOO_MANY, s: short beside a lot that closes 200 ms after its last bid."""
 PAUSE_S: Final = 1.0
 """After a refusal that says "not now", s."""
 ASK_AGAIN_S: Final = 5.0
@@ -46,6 +53,8 @@ class Affair:
     """See the module."""
 
     battery: Battery
+    pace: Bucket
+    """Bids that may leave now."""
     state: AffairState = AffairState.NONE
     bid: Envelope | None = None
     """The live bid."""
@@ -54,6 +63,8 @@ class Affair:
     promise: Promise | None = None
     not_before_s: float = 0.0
     """No bid before this."""
+    put_off: bool = False
+    """A bid waits for `not_before_s`, since the battery takes only so many a second."""
     news_s: float = 0.0
     """When the battery last said something, or was last asked."""
     warned: bool = False
@@ -71,4 +82,5 @@ class Affair:
             return None
         if self.bid is not None:
             return MonotonicS(self.news_s + FATE_S)
-        return MonotonicS(max(self.news_s + ASK_AGAIN_S, self.not_before_s)) if wants else None
+        asks_at = self.not_before_s if self.put_off else max(self.news_s + ASK_AGAIN_S, self.not_before_s)
+        return MonotonicS(asks_at) if wants else None

@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from aggregator_node.affair import PAUSE_S, UNRESOLVED_S, Affair, Promise
+from aggregator_node.affair import BID_BURST, BIDS_PER_S, PAUSE_S, TOO_MANY_PAUSE_S, UNRESOLVED_S, Affair, Promise
 from aggregator_node.directory import Directory
 from aggregator_node.portfolio import Portfolio
 from aggregator_node.strategy import LotView, Strategy, price
 from aggregator_node.worth import Worth
 from etp import messages
 from etp.agenda import Agenda
+from etp.bucket import Bucket
 from etp.clock import Now
 from etp.codes import MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Count, Effect, Envelope, Log, Lookup, Row, Scalar, Send, Write
@@ -71,21 +72,16 @@ class Buyer:
             battery, energy, paid = _terms(row)
             self.portfolio.buy(battery, energy, paid)
         for row in pending:
-            battery, energy, paid = _terms(row)
-            affair = self._affair(battery)
+            affair = self._affair(_terms(row)[0], now.monotonic_s)
             assert affair is not None
-            confirm = Envelope(Frame(MessageType.CONFIRM), bytes.fromhex(str(row.body["confirm"])))
-            accept = bytes.fromhex(str(row.body["accept"]))
-            affair.promise = Promise(accept, confirm, row, now.monotonic_s, attempt=1, durable=True)
             affair.state = AffairState.CONFIRMING
-            self.portfolio.expose(battery, energy, paid)
-            self._schedule(affair)
+            self._resume(affair, row, now)
 
-    def _affair(self, device_id: DeviceId) -> Affair | None:
+    def _affair(self, device_id: DeviceId, now_s: MonotonicS) -> Affair | None:
         affair = self._affairs.get(device_id)
         battery = self.directory.meet(device_id) if affair is None else None
         if battery is not None:
-            affair = self._affairs[device_id] = Affair(battery)
+            affair = self._affairs[device_id] = Affair(battery, Bucket(rate=BIDS_PER_S, burst=BID_BURST, now_s=now_s))
         return affair
 
     def _schedule(self, affair: Affair) -> None:
@@ -102,7 +98,7 @@ class Buyer:
 
     def session_opened(self, device_id: DeviceId, now: Now, address: str = "") -> list[Effect]:
         """Connected: a Confirm or bid of unknown fate goes first, byte for byte; then ask what is for sale."""
-        affair = self._affair(device_id)
+        affair = self._affair(device_id, now.monotonic_s)
         if affair is None:
             return [Count("batteries_refused")]
         affair.battery.connected, affair.battery.address = True, address
@@ -135,7 +131,7 @@ class Buyer:
 
     def receive(self, device_id: DeviceId, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
         """A valid frame of the role from a battery's session."""
-        affair = self._affair(device_id)
+        affair = self._affair(device_id, now.monotonic_s)
         if affair is None:
             return [Count("batteries_refused")]
         affair.news_s = affair.battery.last_seen_s = now.monotonic_s
@@ -205,6 +201,9 @@ class Buyer:
         energy = self.portfolio.wanted(battery.for_sale, offered) if offered is not None else Wh(0)
         if offered is None or energy <= 0:
             return []
+        if not affair.pace.take(now.monotonic_s):
+            affair.put_off, affair.not_before_s = True, now.monotonic_s + 1 / BIDS_PER_S
+            return [Count("bids_put_off")]
         self.portfolio.expose(battery.device_id, energy, offered)
         affair.bid = Envelope(messages.bid(self.device_id, price=offered, energy=energy))
         stamp(affair.bid, self._ids, now)
@@ -253,6 +252,9 @@ class Buyer:
         if code is RejectCode.INSUFFICIENT and 0 < left < battery.for_sale:
             battery.for_sale = left
             return True
+        if code is RejectCode.TOO_MANY and battery.ask > 0:  # a battery that takes fewer than we send: slower, then
+            affair.put_off, affair.not_before_s = True, now.monotonic_s + TOO_MANY_PAUSE_S
+            return False
         battery.for_sale = Wh(0)  # not known any more: the Response to the next lot says
         if code in NOT_NOW or code is None or code is RejectCode.BELOW_RESERVE:
             affair.not_before_s = now.monotonic_s + PAUSE_S
@@ -344,11 +346,26 @@ class Buyer:
     def found(self, lookup: Lookup, row: Row | None, now: Now) -> list[Effect]:
         """The journal's word on an Accept that answers no open bid: known byte for byte, its Confirm goes out again."""
         affair = self._affairs[lookup.device_id]
-        if row is not None and row.body["accept"] == lookup.raw.hex():
-            confirm = Envelope(Frame(MessageType.CONFIRM), bytes.fromhex(str(row.body["confirm"])))
-            return [Send(lookup.device_id, confirm), Count("repeated", "ACCEPT")]
-        code = self._fault(affair, lookup.frame, now)
-        return self._decline(affair, code if code is not None else TerminateCode.CANNOT_DELIVER, now)
+        if row is None or row.body["accept"] != lookup.raw.hex():
+            code = self._fault(affair, lookup.frame, now) or TerminateCode.CANNOT_DELIVER
+            return self._decline(affair, code, now)
+        if row.state == "released":  # a Confirm now could make a trade that we do not count
+            return self._decline(affair, TerminateCode.TIMEOUT, now)
+        if row.state == "unresolved" and affair.state is AffairState.NONE:
+            affair.move(AffairInput.WON)
+            affair.move(AffairInput.CONFIRMED)
+            self._resume(affair, row, now)
+        confirm = Envelope(Frame(MessageType.CONFIRM), bytes.fromhex(str(row.body["confirm"])))
+        return [Send(lookup.device_id, confirm), Count("repeated", "ACCEPT")]
+
+    def _resume(self, affair: Affair, row: Row, now: Now) -> None:
+        """Take up a promise whose Confirm has left: it is exposed, and its Confirm is sent until it is answered."""
+        _, energy, paid = _terms(row)
+        confirm = Envelope(Frame(MessageType.CONFIRM), bytes.fromhex(str(row.body["confirm"])))
+        accept = bytes.fromhex(str(row.body["accept"]))
+        affair.promise = Promise(accept, confirm, row, now.monotonic_s, attempt=1, durable=True)
+        self.portfolio.expose(affair.battery.device_id, energy, paid)
+        self._schedule(affair)
 
     def _give_up(self, affair: Affair, promise: Promise, code: TerminateCode, now: Now) -> list[Effect]:
         self._close(affair, AffairInput.RELEASED, now)
@@ -434,6 +451,9 @@ class Buyer:
             return [Write((row,)), Count("promises", "unresolved")]
         if promise is not None:
             return self._confirm_again(affair, promise, now)
+        if affair.put_off:
+            affair.put_off = False
+            return self._bid(affair, now)
         affair.news_s = now.monotonic_s
         return [Send(affair.battery.device_id, affair.bid)] if affair.bid is not None else self._query(affair, now)
 

@@ -11,10 +11,11 @@ from typing import Final
 
 from etp.bucket import Bucket
 from etp.effects import Envelope
+from etp.frame import Frame
 from etp.limits import Limits
 from etp.repetition import Answer, BidMemory
 from etp.state import AffairInput, AffairState, next_affair
-from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
+from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, WallUs, Wh
 from market.auction import Bid
 
 FIRST_LAPSE_S: Final = 10.0
@@ -41,11 +42,15 @@ class Reservation:
     live: LiveBid
     energy: Wh
     paid: MicroPerKwh
+    reserved_us: WallUs
+    """When its lot closed: no Confirm of it can be older, but for a slow clock."""
     accept: Envelope | None = None
     """Set once the reservation is durable."""
     deadline_s: MonotonicS | None = None
     """A Confirm counts before this."""
     resolving: bool = False
+    others: list[tuple[Frame, bytes]] = field(default_factory=list)
+    """Confirms that came while another one was being decided: answered after it."""
     """Its end (CONFIRMED or RELEASED) is on its way to the journal."""
 
 

@@ -1,7 +1,7 @@
 """The counter for promises: reserve → accept → confirm → finished, each step durable before it is said (design §4)."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 from bess_node import rows
 from bess_node.affairs import Affair, Reservation
@@ -18,6 +18,11 @@ from market.auction import Award
 
 STORAGE_RETRY_S: Final = 1.0
 """After a failed commit nothing new is promised for this long, and what must be written is tried again."""
+
+CONFIRMS_WAITING: Final = 8
+"""Confirms of one buyer that wait while another one is being decided; an honest buyer has one."""
+SKEW_US: Final = 500_000
+"""By how much a buyer's clock may be behind when its Confirm is matched with a lot: beyond it, it would not have bid, µs."""
 
 Step = Callable[[Reservation, Commit, Now], list[Effect]]
 
@@ -48,7 +53,7 @@ class Promises:
         lot_id = lot.lot_id if index == 0 else LotId(self._books.ids.next(now.wall_us))
         affair = self._books.affairs.get(award.bid.bidder, now.monotonic_s)
         assert affair.live is not None
-        made = Reservation(lot_id, affair.device_id, affair.live, award.energy, award.paid)
+        made = Reservation(lot_id, affair.device_id, affair.live, award.energy, award.paid, now.wall_us)
         affair.live.answer.envelope = None  # the Accept is its answer, once it is durable
         affair.live, affair.reservation = None, made
         affair.move(AffairInput.WON)
@@ -101,7 +106,11 @@ class Promises:
         affair.traded()
         answer = self._remember(affair, commit.rows[-1])
         self._books.store.sold(r.lot_id, r.bidder, r.energy, r.paid, now)
-        return [Send(r.bidder, answer), Count("promises", "confirmed")]
+        return [Send(r.bidder, answer), Count("promises", "confirmed"), *self._answer_others(affair, r, now)]
+
+    def _answer_others(self, affair: Affair, r: Reservation, now: Now) -> list[Effect]:
+        """Confirms that waited for this decision now match nothing in force: the journal answers them."""
+        return [effect for frame, raw in r.others for effect in self.confirm(affair, frame, raw, now)]
 
     def _not_confirmed(self, r: Reservation, _: Commit, now: Now) -> list[Effect]:
         r.resolving = False
@@ -116,7 +125,7 @@ class Promises:
         else:
             ours = self._books.failure is not None or commit.rows[0].body["reason"] == "journal failed"
             answer = self._books.terminate(TerminateCode.CANNOT_DELIVER if ours else TerminateCode.TIMEOUT)
-        return [Send(r.bidder, answer)]
+        return [Send(r.bidder, answer), *self._answer_others(affair, r, now)]
 
     def _told_short(self, commit: Commit) -> list[Effect]:
         return [
@@ -153,7 +162,9 @@ class Promises:
             subject = rows.confirm_subject(affair.device_id, frame.message_id)
             return [Lookup("answer", subject, affair.device_id, frame, raw)]
         if r.resolving:
-            return [Count("confirms_ignored")]  # its promise is being decided; that answer goes out
+            if len(r.others) < CONFIRMS_WAITING:
+                r.others.append((frame, raw))
+            return [Count("confirms_waiting")]
         return self._decide(affair, r, frame, raw, now)
 
     def _decide(self, affair: Affair, r: Reservation, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
@@ -176,7 +187,12 @@ class Promises:
         affair = self._books.affairs.get(lookup.device_id, now.monotonic_s)
         if lookup.kind == "answer":
             return self._found_answer(affair, lookup, row, now)
-        stands = row is not None and row.state == LotState.CONFIRMED.value and _same_terms(row, lookup.frame)
+        about_it = row is not None and _is_about(row, lookup.frame)
+        if lookup.kind == "promise" and not about_it:  # an older one, perhaps: the newest trade of these terms
+            terms = messages.terms(lookup.frame)
+            subject = rows.terms_subject(affair.device_id, terms.energy, terms.paid)
+            return [lookup._replace(kind="trade", subject=subject)]
+        stands = row is not None and about_it and row.state == LotState.CONFIRMED.value
         answer = self._books.terminate(TerminateCode.FINISHED if stands else TerminateCode.TIMEOUT)
         affair.remember_confirm(lookup.frame.message_id, lookup.raw, answer)
         return [Send(affair.device_id, answer), Count("confirms_unmatched")]
@@ -286,6 +302,10 @@ def _exchange(row: Row) -> tuple[bytes, Envelope]:
     return bytes.fromhex(str(row.body["confirm"])), answer
 
 
-def _same_terms(row: Row, frame: Frame) -> bool:
-    terms: Any = messages.terms(frame)
-    return (row.body["energy_wh"], row.body["price_micro_per_kwh"]) == (terms.energy, terms.paid)
+def _is_about(row: Row, frame: Frame) -> bool:
+    """Whether a Confirm can be about a promise: its terms, and not stamped before there was such a lot."""
+    terms = messages.terms(frame)
+    same = (row.body["energy_wh"], row.body["price_micro_per_kwh"]) == (terms.energy, terms.paid)
+    return same and (
+        not carries_time(frame.message_id) or frame.message_id + SKEW_US >= int(str(row.body["reserved_us"]))
+    )

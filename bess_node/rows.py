@@ -6,7 +6,7 @@ from hashlib import sha256
 from bess_node.affairs import Reservation
 from etp.effects import Row, Scalar
 from etp.state import LotState
-from etp.units import DeviceId, LotId, WallUs, money
+from etp.units import DeviceId, LotId, MicroPerKwh, WallUs, Wh, money
 from market.auction import Bid
 
 
@@ -27,7 +27,7 @@ def confirmed(reservation: Reservation, time_us: WallUs, *, confirm: bytes, answ
     delivery: dict[str, Scalar] = {"bidder": r.bidder, "energy_wh": r.energy, "price_micro_per_kwh": r.paid}
     return (
         _promise(r, LotState.CONFIRMED, time_us, pending=False),
-        Row("trade", r.lot_id, LotState.CONFIRMED.value, time_us, trade, str(r.lot_id)),
+        Row("trade", r.lot_id, LotState.CONFIRMED.value, time_us, trade, terms_subject(r.bidder, r.energy, r.paid)),
         Row("energy", r.lot_id, "pending", time_us, delivery, str(r.lot_id), pending=True),
         answered(r.lot_id, r.bidder, time_us, confirm=confirm, answer=answer),
     )
@@ -43,6 +43,11 @@ def answered(lot_id: LotId, bidder: DeviceId, time_us: WallUs, *, confirm: bytes
 def confirm_subject(bidder: DeviceId, message_id: int) -> str:
     """Where a Confirm's answer is found."""
     return f"{bidder}:{message_id}"
+
+
+def terms_subject(bidder: DeviceId, energy: Wh, paid: MicroPerKwh) -> str:
+    """Where a buyer's newest trade of these terms is found."""
+    return f"{bidder}:{energy}:{paid}"
 
 
 def lot_closed(
@@ -84,6 +89,7 @@ def _terms(r: Reservation) -> dict[str, Scalar]:
         "energy_wh": r.energy,
         "price_micro_per_kwh": r.paid,
         "bid_micro_per_kwh": r.live.bid.price,
+        "reserved_us": r.reserved_us,
     }
 
 

@@ -88,8 +88,7 @@ class RecordBid(NamedTuple):
     row: BidRow
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """Find the newest journal row of `kind` and `subject`, then call `found(lookup, row | None, now)`."""
 
     kind: str

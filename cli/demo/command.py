@@ -28,7 +28,7 @@ from lab.income import Sales, offered_wh
 from lab.scenario import Scenario, scenario_of
 from runtime.days import PriceSeries
 from runtime.io.days import HEADER
-from runtime.settings import NodeSettings
+from runtime.settings import NodeSettings, SettingsError
 from sim.invariants import violations
 
 FAILED = 1
@@ -46,6 +46,7 @@ def command(settings: DemoSettings) -> int:
     began_s = time.monotonic()
     scenario = scenario_of(settings)
     directory = settings.out or Path("runs") / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    _make(directory)
     console = Console(stderr=settings.print_json)
     try:
         report = asyncio.run(_Demo(settings, scenario, directory, console, began_s).run())
@@ -57,6 +58,17 @@ def command(settings: DemoSettings) -> int:
     if settings.print_json:
         sys.stdout.write(json.dumps(summary(report)) + "\n")
     return report.status
+
+
+def _make(directory: Path) -> None:
+    """A directory with nothing in it: journals of an earlier run would be counted as this one's. Raises SettingsError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        used = any(directory.iterdir())
+    except OSError as error:
+        raise SettingsError("out", str(directory), f"cannot be used: {error.strerror}") from error
+    if used:
+        raise SettingsError("out", str(directory), "expected a new or empty directory")
 
 
 class _Demo:
@@ -77,7 +89,6 @@ class _Demo:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-        self._directory.mkdir(parents=True, exist_ok=True)
         faults: list[str] = []
         try:
             await self._start()

@@ -338,6 +338,55 @@ def test_a_known_accept_is_confirmed_again_for_ever() -> None:
         assert desk.buyer.open_promises == 0
 
 
+def test_an_accept_that_was_given_up_stays_so() -> None:
+    """Its commit was too slow, Terminate(TIMEOUT) went out: the same Accept again gets the same, never a Confirm."""
+    d = Desk()
+    d.hold = True
+    d.open()
+    accept = d.accept(1.2)
+    d.hold = False
+    d.commit(1.7)
+    assert (d.kinds[-1], d.sent[-1].termination_code) == (TERMINATE, TerminateCode.TIMEOUT)
+    d.do(d.buyer.receive(BESS, decode(accept), accept, at(1.71)), 1.71)
+    assert (d.kinds[-1], d.sent[-1].termination_code) == (TERMINATE, TerminateCode.TIMEOUT)
+    assert CONFIRM not in d.kinds
+
+
+def test_an_unresolved_promise_is_taken_up_again() -> None:
+    """UNRESOLVED after 10 minutes of silence; then its battery repeats the Accept: exposed, confirmed, and the trade counts."""
+    d = Desk()
+    d.open()
+    accept = d.accept()
+    while d.buyer.open_promises:
+        due = d.buyer.next_deadline()
+        assert due is not None
+        d.do(d.buyer.advance(at(due)), due)
+    assert (d.rows[-1].state, d.buyer.portfolio.exposed_wh) == ("unresolved", 0)
+    d.do(d.buyer.receive(BESS, decode(accept), accept, at(700.0)), 700.0)
+    assert (d.kinds[-1], d.buyer.portfolio.exposed_wh) == (CONFIRM, 3000)
+    d.end(TerminateCode.FINISHED, 700.1)
+    assert (d.buyer.portfolio.bought, d.buyer.portfolio.exposed_wh) == (3000, 0)
+
+
+def test_a_race_of_small_steps_stays_within_the_battery_s_rate() -> None:
+    """Outbid at once each time, a buyer sends 80 bids in a burst and 40 a second after it, and forgets none."""
+    d = Desk(value=100.0)
+    d.open()
+    second, step = 1.0, 0
+    while second < 4.0:
+        bid = d.sent[-1]
+        if bid.message_type == BID and d.buyer.portfolio.exposed_wh:
+            step += 1
+            ask = round(bid.bid_price * 10_000) + 500
+            d.give(messages.reject(BESS, RejectCode.OUTBID, refused=bid.bid_price, ask=ask), second)
+        else:
+            due = d.buyer.next_deadline()
+            assert due is not None
+            second = due
+            d.do(d.buyer.advance(at(due)), due)
+    assert 195 <= d.kinds.count(BID) <= 202
+
+
 def test_both_journals_name_a_promise_by_its_bid() -> None:
     """`message_id` of a buyer's promise and trade is its Bid's, as in the battery's journal."""
     d = Desk()

@@ -140,6 +140,59 @@ def test_confirm_repeated_and_under_a_new_id() -> None:
     assert len([row for row in b.rows if row.kind == "trade"]) == 1
 
 
+def test_a_confirm_beside_one_that_is_being_decided_is_answered_too() -> None:
+    """Two Confirms within one commit: both hear FINISHED; one of other terms hears TIMEOUT, and the trade stands."""
+    b = bench()
+    b.bid(A, 13.0, 6, 1.0)
+    b.advance(1.2)
+    accept = b.last(A)
+    b.hold_commits = True
+    for other in (accept, accept, accept._replace(required_energy_amount=5.0)):
+        b.confirm(other, A, 1.3)
+    b.hold_commits = False
+    b.commit(at(1.31))
+    codes = [frame.termination_code for _, frame, _ in b.sent if frame.message_type == TERMINATE]
+    assert codes == [TerminateCode.FINISHED, TerminateCode.FINISHED, TerminateCode.TIMEOUT]
+    assert len([row for row in b.rows if row.kind == "trade"]) == 1
+
+
+def test_confirms_are_matched_with_their_own_lots() -> None:
+    """Of three lots with equal terms (trade, released, trade): each Confirm hears of the lot that it can be about."""
+    b = bench(capacity_kwh=100.0, discharge_kw=100)
+
+    def accepted(second: float) -> Frame:
+        b.bid(A, 13.0, 1, second)
+        b.advance(second + 0.2)
+        return b.last(A)
+
+    b.confirm(accepted(1.0), A, 1.3)
+    stale = messages.stamped(messages.confirm(DeviceId(A), accepted(10.0)), at(10.3).wall_us)
+    b.advance(30.0)  # nobody confirms: released
+    accept = accepted(40.0)
+    b.confirm(accept, A, 40.3)
+    b.give(stale, 41.0)
+    assert b.last(A).termination_code == TerminateCode.TIMEOUT
+    b.confirm(accept, A, 42.0)
+    assert b.last(A).termination_code == TerminateCode.FINISHED
+    b.bid(A, 14.0, 1, 50.0)
+    b.advance(50.2)
+    b.confirm(b.last(A), A, 50.3)  # the newest promise has other terms now
+    b.confirm(accept, A, 51.0)
+    assert b.last(A).termination_code == TerminateCode.FINISHED
+    b.confirm(accept._replace(sale_price=12.6), A, 52.0)
+    assert b.last(A).termination_code == TerminateCode.TIMEOUT
+
+
+def test_losers_hear_what_is_left() -> None:
+    """Reject(ANOTHER_WON) names the energy of the lot that is open next, and no price."""
+    b = bench("first-price")
+    b.bid(A, 13.0, 2, 1.0)
+    b.bid(B, 14.0, 2, 1.0)
+    b.advance(1.2)
+    lost = b.last(A) if b.last(A).message_type == REJECT else b.sent[-2][1]
+    assert (lost.termination_code, lost.sale_price, lost.energy_total) == (RejectCode.ANOTHER_WON, 0.0, 4.412)
+
+
 def test_confirm_with_other_terms() -> None:
     """Another energy or price releases the lot with CANNOT_DELIVER."""
     b = bench()

@@ -171,6 +171,19 @@ def test_wrong_use(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
     assert stderr.count("\n") == 1
 
 
+def test_a_directory_that_is_used_or_cannot_be(run: tuple[Path, dict[str, Any]]) -> None:
+    """An earlier run's directory, and one that cannot be made: status 2, and the old files are as they were."""
+    out, _ = run
+    before = (out / "summary.json").read_bytes()
+    for directory, right in ((out, "new or empty"), (Path("/proc/demo"), "cannot be used")):
+        process = demo(directory)
+        _, stderr = process.communicate(timeout=20)
+        assert process.returncode == 2
+        assert f"out is '{directory}'" in stderr
+        assert right in stderr
+    assert (out / "summary.json").read_bytes() == before
+
+
 def test_a_daemon_gets_the_very_settings_of_the_days() -> None:
     """The command line that a daemon is given, read as its own command reads it, is the scenario's settings."""
     scenario = scenario_of(DemoSettings(first_slot=1, slots=3, mechanism="uniform", feed_in=5.5))
