@@ -61,6 +61,8 @@ class Affair:
     bid_s: float = 0.0
     """When it was sent; 0: it is answered."""
     promise: Promise | None = None
+    given_up: bytes = b""
+    """The last Accept that was neither confirmed nor declined in time: its row may not be on the disk yet."""
     not_before_s: float = 0.0
     """No bid before this."""
     put_off: bool = False

@@ -267,6 +267,8 @@ class Buyer:
         if affair.promise is not None:
             known = affair.promise.accept == raw
             return self._confirm_again(affair, affair.promise, now) if known and affair.promise.durable else []
+        if raw == affair.given_up:
+            return self._decline(affair, TerminateCode.TIMEOUT, now)
         self._answered(affair, "ACCEPT", now)
         code = self._fault(affair, frame, now)
         if code is not None:
@@ -368,6 +370,7 @@ class Buyer:
         self._schedule(affair)
 
     def _give_up(self, affair: Affair, promise: Promise, code: TerminateCode, now: Now) -> list[Effect]:
+        affair.given_up = promise.accept
         self._close(affair, AffairInput.RELEASED, now)
         row = promise.row._replace(state="released", time_us=now.wall_us, pending=False)
         return [Write((row,)), Send(affair.battery.device_id, Envelope(messages.terminate(self.device_id, code)))]
