@@ -30,12 +30,20 @@ MAX_WAITING: Final = 20_000
 """Commits waiting for the writer; beyond it nothing new is promised."""
 MAX_UNAWAITED: Final = 50_000
 """Rows and bids that nothing waits for; beyond it bids are dropped, counted, and rows refused as a commit would be."""
+PATIENCE_S: Final = 0.004
+"""A commit that waited so long may be one whose writer does not get the interpreter, s: linger and a usual fsync are less."""
+GIVE_WAY_S: Final = 0.005
+"""The loop then stops for the writer, at most so long, s."""
 LINGER_S: Final = 0.002
 """While several commits come at once, the writer waits so long for more to join, s: a transaction costs more than its rows."""
 LAZY_FLUSH_S: Final = 0.5
 """What nothing waits for is written at the latest after this, s."""
 VERIFIED_AT_START: Final = 5_000
 """Rows whose chain is checked at start; `etp export` checks all."""
+CACHE_KIB: Final = 16_384
+"""Of the writer: an hour of trades a second finds its index in memory, KiB."""
+CHECKPOINT_PAGES: Final = 4_000
+"""The log goes back into the file after so many pages of 4 KiB: 16 MB, so that a page that changes often is written once."""
 SCHEMA_VERSION: Final = "2"
 
 SCHEMA: Final = """
@@ -44,12 +52,12 @@ CREATE TABLE IF NOT EXISTS rows (
     seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, lot_id INTEGER NOT NULL, state TEXT NOT NULL, time_us INTEGER NOT NULL,
     subject TEXT NOT NULL, body BLOB NOT NULL, hash BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS by_subject ON rows (kind, subject, seq);
-CREATE TABLE IF NOT EXISTS pending (kind TEXT, subject TEXT, seq INTEGER NOT NULL, PRIMARY KEY (kind, subject)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pending (key TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bids (last INTEGER PRIMARY KEY, chunk BLOB NOT NULL);
 """
 INSERT_ROWS: Final = "INSERT INTO rows VALUES {}"
 ADD_PENDING: Final = "INSERT OR REPLACE INTO pending VALUES {}"
-DROP_PENDING: Final = "DELETE FROM pending WHERE (kind, subject) IN (VALUES {})"
+DROP_PENDING: Final = "DELETE FROM pending WHERE key IN ({})"
 INSERT_BIDS: Final = "INSERT INTO bids VALUES (?, ?)"
 DROP_BIDS: Final = "DELETE FROM bids WHERE last <= ?"
 SET_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
@@ -150,6 +158,8 @@ class Journal:
         self._on_its_way = _Batch()
         """What the writer thread has taken: it comes back where the transaction fails, so its room is not free."""
         self._bids: deque[BidRow] = deque()
+        self._waiting_since_s: float | None = None
+        self._done = threading.Event()
         self._closing = False
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._write_on, name="journal", daemon=True)
@@ -202,6 +212,8 @@ class Journal:
                 raise JournalFull(f"{MAX_WAITING} commits are waiting for the disk")
             self._batch.rows += rows
             self._batch.waiting.append(future)
+            if self._waiting_since_s is None:
+                self._waiting_since_s = time.monotonic()
             self._wake.notify()
         return future
 
@@ -240,11 +252,24 @@ class Journal:
             self._taken_back(batch if error is not None and not self._closing else _Batch())
             if batch.waiting and self._loop is not None:
                 self._tell(self._loop, batch.waiting, error)
+            self._done.set()
+
+    def give_way(self) -> None:
+        """To be called by a busy loop between its rounds: lets the writer thread run where it has waited too long.
+
+        A loop that never sleeps gives the interpreter back only for the instant of each poll, and takes it again before the
+        other thread is awake: under a flood no commit would ever end.
+        """
+        since_s = self._waiting_since_s
+        if since_s is not None and time.monotonic() - since_s > PATIENCE_S:
+            self._done.clear()
+            self._done.wait(GIVE_WAY_S)
 
     def _taken_back(self, failed: _Batch) -> None:
         """What nothing waited for is tried again with the next transaction; commits are the caller's to try again."""
         with self._wake:
             self._on_its_way = _Batch()
+            self._waiting_since_s = time.monotonic() if self._batch.waiting else None
             self._batch.lazy[:0] = failed.lazy
             room = max(0, MAX_UNAWAITED - len(self._bids))
             kept = failed.bids[len(failed.bids) - room :] if room < len(failed.bids) else failed.bids
@@ -275,8 +300,8 @@ class Journal:
             seq, chain, rows, pending = self._prepared(batch)
             self._database.execute("BEGIN IMMEDIATE")
             self._many(INSERT_ROWS, rows)
-            self._many(DROP_PENDING, [key for key, at in pending.items() if at is None])
-            self._many(ADD_PENDING, [(*key, at) for key, at in pending.items() if at is not None])
+            self._many(DROP_PENDING, [(key,) for key, at in pending.items() if at is None])
+            self._many(ADD_PENDING, [(key, at) for key, at in pending.items() if at is not None])
             if batch.bids:
                 self._insert_bids(batch.bids)
             if batch.mark:
@@ -290,17 +315,17 @@ class Journal:
         self._seq, self._hash = seq, chain
         return None
 
-    def _prepared(self, batch: _Batch) -> tuple[int, bytes, list[tuple[Any, ...]], dict[tuple[str, str], int | None]]:
+    def _prepared(self, batch: _Batch) -> tuple[int, bytes, list[tuple[Any, ...]], dict[str, int | None]]:
         """Last seq and hash, the rows as stored, and what is pending by subject: the row's seq, None: no longer."""
         seq, chain, stored = self._seq, self._hash, []
-        pending: dict[tuple[str, str], int | None] = {}
+        pending: dict[str, int | None] = {}
         for row in (*batch.lazy, *batch.rows):
             seq += 1
             columns = (row.kind, row.lot_id, row.state, row.time_us, row.subject, msgspec.json.encode(row.body))
             chain = row_hash(chain, columns)
             stored.append((seq, *columns, chain))
             if row.pending is not None:
-                pending[row.kind, row.subject] = seq if row.pending else None
+                pending[f"{row.kind}:{row.subject}"] = seq if row.pending else None
         return seq, chain, stored, pending
 
     def _many(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
@@ -372,6 +397,8 @@ def _prepare(directory: Path, node: str) -> sqlite3.Connection:
     database = connect(directory / FILE)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
+    database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     database.executescript(SCHEMA)
     for name, value in (("node", node), ("schema", SCHEMA_VERSION)):
         database.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))

@@ -89,6 +89,7 @@ class Shell:
 
     def _round(self) -> None:
         self._round_due = False
+        self.journal.give_way()
         mark = self._ids.mark_due()
         if mark is not None:
             self._keep((), mark)
