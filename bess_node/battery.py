@@ -79,6 +79,8 @@ class Battery:
         self.temperature_c = temperature_c
         self._full_uwh = self._at_terminals_uwh(spec.capacity_wh)
         self._terminal_uwh = min(self._at_terminals_uwh(stored_wh), self._full_uwh)
+        self._kept_uwh: dict[float, int] = {}
+        """What may not be sold, by the percentage that may: two are asked for."""
         self._part_uwh = 0.0  # charged, and less than a whole µWh: carried, so that tiny steps add up
 
     def _at_terminals_uwh(self, stored_wh: float) -> int:
@@ -105,8 +107,11 @@ class Battery:
 
         Rounded down (design §4, What is for sale).
         """
-        kept_wh = max(self.spec.capacity_wh * (100.0 - for_sale_percent) / 100.0, self.spec.floor_wh)
-        return Wh(max(0, self._terminal_uwh - self._at_terminals_uwh(kept_wh)) // UWH_PER_WH)
+        kept_uwh = self._kept_uwh.get(for_sale_percent)
+        if kept_uwh is None:
+            kept_wh = max(self.spec.capacity_wh * (100.0 - for_sale_percent) / 100.0, self.spec.floor_wh)
+            kept_uwh = self._kept_uwh[for_sale_percent] = self._at_terminals_uwh(kept_wh)
+        return Wh(max(0, self._terminal_uwh - kept_uwh) // UWH_PER_WH)
 
     def charge(self, offered_wh: float) -> float:
         """Take energy from the charger, as far as there is room; returns what was taken at the terminals, Wh."""

@@ -244,7 +244,10 @@ class Desk:
 
     def committed(self, commit: Commit, now: Now) -> list[Effect]:
         """The rows of a Commit are durable."""
-        return self._promises.committed(commit, now) + self._refresh(now)
+        effects = self._promises.committed(commit, now)
+        return (
+            effects if commit.purpose == "reserve" else effects + self._refresh(now)
+        )  # reserved: offered anew already
 
     def commit_failed(self, commit: Commit, now: Now) -> list[Effect]:
         """The rows of a Commit are not in the journal and will not be."""

@@ -30,10 +30,10 @@ MAX_WAITING: Final = 20_000
 """Commits waiting for the writer; beyond it nothing new is promised."""
 MAX_UNAWAITED: Final = 50_000
 """Rows and bids that nothing waits for; beyond it bids are dropped, counted, and rows refused as a commit would be."""
-PATIENCE_S: Final = 0.004
+PATIENCE_S: Final = 0.02
 """A commit that waited so long may be one whose writer does not get the interpreter, s: linger and a usual fsync are less."""
-GIVE_WAY_S: Final = 0.005
-"""The loop then stops for the writer, at most so long, s."""
+GIVE_WAY_S: Final = 0.01
+"""The loop then stops for the writer, at most so long, s: longer than linger and fsync, shorter than any deadline."""
 LINGER_S: Final = 0.002
 """While several commits come at once, the writer waits so long for more to join, s: a transaction costs more than its rows."""
 LAZY_FLUSH_S: Final = 0.5
