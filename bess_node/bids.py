@@ -42,9 +42,7 @@ class Bids:
             self._arrival,
         )
         lot = self._books.lot
-        code = self._untimely(affair, frame, now) or self._unavailable(affair, now)
-        if code is None and lot is not None:
-            code = self._wrong_size(bid.energy, lot.terms.energy) or self._probing(affair, bid.price, lot)
+        code = self._untimely(affair, frame, now) or self._unsuited(affair, bid, lot, now)
         if code is not None or lot is None:
             return self._refuse(affair, bid, code or RejectCode.UNAVAILABLE, ask=self._books.ask, raw=raw, now=now)
         return self._judge(affair, bid, lot, raw, now)
@@ -71,19 +69,21 @@ class Bids:
             return RejectCode.LATE
         return None if affair.bucket.take(now.monotonic_s) else RejectCode.TOO_MANY
 
-    def _unavailable(self, affair: Affair, now: Now) -> RejectCode | None:
+    def _unsuited(self, affair: Affair, bid: Bid, lot: OpenLot | None, now: Now) -> RejectCode | None:
+        """Nothing to bid for, or not for this device; too much or too little; too curious."""
         books = self._books
-        busy = books.lot is None or not books.selling or affair.reservation is not None
-        barred = now.monotonic_s < max(affair.barred_until_s, books.storage_bad_until_s)
-        return RejectCode.UNAVAILABLE if busy or barred else None
-
-    def _wrong_size(self, wanted: Wh, lot: Wh) -> RejectCode | None:
-        too_much = wanted > lot and not self._mechanism.divisible
-        return RejectCode.INSUFFICIENT if too_much or wanted < min(self._books.rules.min_lot, lot) else None
+        if lot is None or affair.reservation is not None or not books.selling:
+            return RejectCode.UNAVAILABLE
+        if now.monotonic_s < affair.barred_until_s or now.monotonic_s < books.storage_bad_until_s:
+            return RejectCode.UNAVAILABLE
+        energy, most, least = bid.energy, lot.terms.energy, books.rules.min_lot
+        if (energy > most and not self._mechanism.divisible) or (energy < least and energy < most):
+            return RejectCode.INSUFFICIENT
+        return self._probing(affair, bid.price, lot) if books.rules.hide_reserve else None
 
     def _probing(self, affair: Affair, price: MicroPerKwh, lot: OpenLot) -> RejectCode | None:
         """Three BELOW_RESERVE per device and lot while the reserve is hidden, then TOO_MANY: no binary search for it."""
-        if not self._books.rules.hide_reserve or price >= lot.terms.reserve:
+        if price >= lot.terms.reserve:
             return None
         if affair.tries_lot != lot.lot_id:
             affair.tries_lot, affair.reserve_tries = lot.lot_id, 0

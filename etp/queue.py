@@ -8,6 +8,7 @@ import heapq
 from typing import Final
 
 from etp.clock import Now
+from etp.codes import MessageType
 from etp.effects import Envelope
 from etp.frame import LAYOUT
 from etp.ids import Ids
@@ -16,6 +17,10 @@ from etp.units import MonotonicS
 
 LAST: Final = 255
 """Behind every priority of the table: a farewell never overtakes the answers before it."""
+
+
+PRIORITIES: Final = tuple(TIMING[kind].priority for kind in MessageType)
+"""By the number of the type."""
 
 
 class QueueFull(Exception):
@@ -38,14 +43,14 @@ class SendQueue:
 
     def push(self, envelope: Envelope, now: Now, *, last: bool = False) -> None:
         """Queue a frame; `last` puts a farewell behind all that waits. Raises QueueFull where nothing may be dropped."""
-        timing = TIMING[envelope.frame.message_type]  # type: ignore[index]  # IntEnum keys hash as their ints
+        kind = envelope.frame.message_type
         if len(self._heap) >= self._maximum and not self._make_room():
-            if timing.droppable:
+            if TIMING[kind].droppable:  # type: ignore[index]  # IntEnum keys hash as their ints
                 self.dropped += 1
                 return
             raise QueueFull
         self._arrival += 1
-        heapq.heappush(self._heap, (LAST if last else timing.priority, self._arrival, now.monotonic_s, envelope))
+        heapq.heappush(self._heap, (LAST if last else PRIORITIES[kind], self._arrival, now.monotonic_s, envelope))
 
     def _make_room(self) -> bool:
         droppable = [entry for entry in self._heap if TIMING[entry[3].frame.message_type].droppable]  # type: ignore[index]

@@ -89,7 +89,7 @@ class Session:
         self._after = _AFTER[role, self.state]
         self._events: deque[Event] = deque()
         self._violations = 0
-        self._deadline = self._first_frame_until = self._first_deadline(now)
+        self.deadline = self._first_frame_until = self._first_deadline(now)
         self._heard_s = now.monotonic_s
         self._started_s: MonotonicS | None = None
 
@@ -105,7 +105,8 @@ class Session:
         if self.state in (SessionState.CLOSING, SessionState.CLOSED):
             return
         self._buffer += data
-        self._judge_prefix(now)
+        if not self._buffer.startswith(PREFIX):  # a whole one that is right is what nearly always comes
+            self._judge_prefix(now)
 
     def _judge_prefix(self, now: Now) -> None:
         if not PREFIX.startswith(self._buffer[:PREFIX_SIZE]):
@@ -130,7 +131,7 @@ class Session:
                 yield Received(frame, raw)  # what nearly every frame is
             else:
                 self._handle(frame, raw, reason, now)
-            if buffer:
+            if buffer and not buffer.startswith(PREFIX):
                 self._judge_prefix(now)
             while events:
                 yield events.popleft()
@@ -202,7 +203,7 @@ class Session:
         """Discard what still comes; close once the queue is out, at the latest after `farewell_s`."""
         self.state = SESSION[self.state][SessionInput.FAREWELL]
         self._buffer.clear()
-        self._deadline = MonotonicS(now.monotonic_s + self._limits.farewell_s)
+        self.deadline = MonotonicS(now.monotonic_s + self._limits.farewell_s)
         self._events.append(Closed(reason))
 
     def data_to_send(self, now: Now) -> bytes:
@@ -221,7 +222,7 @@ class Session:
 
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` has something to do; None once closed."""
-        return None if self.state is SessionState.CLOSED else self._deadline
+        return None if self.state is SessionState.CLOSED else self.deadline
 
     def _renew_deadline(self, now: Now) -> None:
         if self.state not in (SessionState.AWAITING, SessionState.OPEN):
@@ -231,13 +232,13 @@ class Session:
         elif self._started_s is None or self._heard_s > self._started_s:
             self._started_s = now.monotonic_s
         idle_until = MonotonicS(self._heard_s + self._limits.idle_s)
-        self._deadline = idle_until if self.state is SessionState.OPEN else self._first_frame_until
+        self.deadline = idle_until if self.state is SessionState.OPEN else self._first_frame_until
         if self._started_s is not None:
-            self._deadline = MonotonicS(min(self._deadline, self._started_s + self._limits.rest_of_frame_s))
+            self.deadline = MonotonicS(min(self.deadline, self._started_s + self._limits.rest_of_frame_s))
 
     def advance(self, now: Now) -> None:
         """Close what has waited too long: no first frame, half a frame, silence, a farewell unread."""
-        if self.state is SessionState.CLOSED or now.monotonic_s < self._deadline:
+        if self.state is SessionState.CLOSED or now.monotonic_s < self.deadline:
             return
         reason = {
             SessionState.AWAITING: "no first frame in time",

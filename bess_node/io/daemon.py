@@ -57,6 +57,8 @@ class Hub:
         self._ids, self._limits, self._metrics = ids, limits, metrics
         self._roster: Roster[Connection] = shell.roster
         self._everyone: set[Connection] = set()
+        self.turned = shell.turned
+        """After each turn of a connection."""
 
     def connected(self, connection: Connection, now: Now) -> Session | None:
         """Give a place, or say BUSY."""
@@ -81,10 +83,6 @@ class Hub:
             self._shell.apply(self._desk.session_bound(event.device_id, now), now)
         elif isinstance(event, Violation):
             self._shell.blame(connection, event)
-
-    def turned(self) -> None:
-        """Keep the shell's timer right."""
-        self._shell.turned()
 
     def disconnected(self, connection: Connection, now: Now) -> None:
         """Give the place back; the device's bid goes with its last session."""

@@ -173,13 +173,15 @@ class Connection(asyncio.Protocol):
             return
         if session.queue or session.state is SessionState.CLOSING:
             self._flush(now)
-        if session.has_frame() and not self._turn_due:
-            self._turn_due = True
-            self._set_reading(on=False)
-            self._loop.call_soon(self._next_turn)
-        elif not (self._reading or self._turn_due):
-            self._set_reading(on=True)
-        self._arm(now)
+        if not self._turn_due:
+            if session.has_frame():
+                self._turn_due = True
+                self._set_reading(on=False)
+                self._loop.call_soon(self._next_turn)
+            elif not self._reading:
+                self._set_reading(on=True)
+        if self._timer is None or session.deadline < self._timer_at:
+            self._arm(now)
 
     def _set_reading(self, *, on: bool) -> None:
         if on == self._reading or self.transport is None or self.transport.is_closing():
@@ -189,13 +191,14 @@ class Connection(asyncio.Protocol):
             (self.transport.resume_reading if on else self.transport.pause_reading)()
 
     def _arm(self, now: Now) -> None:
+        """Wake up for the session's deadline; one that is put off is looked at again when the earlier timer fires."""
         deadline = self.session.next_deadline() if self.session else None
-        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
-            return  # an earlier timer looks again when it fires
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = deadline
-        self._timer = self._loop.call_later(max(0.0, deadline - now.monotonic_s), self._advance)
+            self._timer = None
+        if deadline is not None:
+            self._timer_at = deadline
+            self._timer = self._loop.call_later(max(0.0, deadline - now.monotonic_s), self._advance)
 
     def _advance(self) -> None:
         self._timer, self._timer_at = None, float("inf")
