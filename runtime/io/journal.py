@@ -34,7 +34,7 @@ PATIENCE_S: Final = 0.02
 """A commit that waited so long may be one whose writer does not get the interpreter, s: linger and a usual fsync are less."""
 GIVE_WAY_S: Final = 0.01
 """The loop then stops for the writer, at most so long, s: longer than linger and fsync, shorter than any deadline."""
-LINGER_S: Final = 0.002
+LINGER_S: Final = 0.0015
 """While several commits come at once, the writer waits so long for more to join, s: a transaction costs more than its rows."""
 LAZY_FLUSH_S: Final = 0.5
 """What nothing waits for is written at the latest after this, s."""
@@ -42,8 +42,8 @@ VERIFIED_AT_START: Final = 5_000
 """Rows whose chain is checked at start; `etp export` checks all."""
 CACHE_KIB: Final = 16_384
 """Of the writer: an hour of trades a second finds its index in memory, KiB."""
-CHECKPOINT_PAGES: Final = 4_000
-"""The log goes back into the file after so many pages of 4 KiB: 16 MB, so that a page that changes often is written once."""
+CHECKPOINT_PAGES: Final = 250
+"""The log goes back into the file after so many pages of 4 KiB. Commits wait for it meanwhile: short and often, not long and seldom."""
 SCHEMA_VERSION: Final = "2"
 
 SCHEMA: Final = """
