@@ -1,14 +1,14 @@
 """`python -m benches.json_server`: the same bid and answer as JSON over `websockets`, on the daemon's kind of loop.
 
-With a state directory as its argument the same desk judges the bids, with the same journal behind it: only the wire differs.
+With a state directory as its argument the daemon's own desk, shell, journal and counters serve them: only the wire differs.
 Without one, an ask alone does: no session, no memory of answers, no limits, no journal; the least that JSON can cost.
 """
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from websockets.asyncio.server import ServerConnection, broadcast, serve
@@ -18,14 +18,18 @@ from benches.job import LOSING_MICRO
 from benches.wire import JsonAnswer, JsonBid
 from bess_node.build import desk_of, limits_of
 from bess_node.settings import BessSettings
+from etp.clock import Now
 from etp.codes import MessageType, RejectCode
-from etp.effects import Effect, RecordBid, Send
+from etp.effects import Envelope
 from etp.frame import Frame, invalid
 from etp.ids import Ids
 from etp.io.clock import system_now
+from etp.roster import Roster
 from etp.units import DeviceId
+from runtime.histogram import Metrics
 from runtime.io.journal import Journal
 from runtime.io.lifecycle import Lifecycle, announce, run
+from runtime.io.shell import Shell
 
 STEP_CENTS: Final = 0.0001
 HELD_KWH: Final = 1_000_000.0
@@ -57,15 +61,42 @@ class Ask:
         broadcast((connection,), _ENCODER.encode(answer).decode())
 
 
+class JsonLine:
+    """One connection as the shell sends on it: the answer's fields as JSON, an id of now where it has none yet."""
+
+    def __init__(self, connection: ServerConnection, ids: Ids) -> None:
+        self.session = None
+        self.connection, self._ids = connection, ids
+
+    def send(self, envelope: Envelope, now: Now) -> None:
+        """Write an answer."""
+        frame, raw = envelope.frame, envelope.raw
+        answer = JsonAnswer(
+            frame.message_type,
+            self._ids.next(now.wall_us) if raw is None else int.from_bytes(raw[1:9], "little"),
+            frame.device_id,
+            frame.ttl,
+            frame.bid_price,
+            frame.sale_price,
+            frame.energy_total,
+            frame.percentage_for_sale,
+            frame.termination_code,
+        )
+        broadcast((self.connection,), _ENCODER.encode(answer).decode())
+
+
 class JsonDesk:
-    """The battery's desk behind JSON: each bid is checked, remembered, judged and recorded as the daemon does it."""
+    """The daemon's desk, shell, journal and counters behind JSON: only the wire differs."""
 
     def __init__(self, journal: Journal) -> None:
-        self._journal, self._ids, now = journal, Ids(journal.mark), system_now()
+        self._ids, self._metrics, now = Ids(journal.mark), Metrics(), system_now()
         limits = limits_of(SETTINGS)
         self._desk = desk_of(SETTINGS, series=None, level=None, ids=self._ids, limits=limits, now=now)
-        self._desk.opened(now)
-        self._connections: dict[DeviceId, ServerConnection] = {}
+        self._roster: Roster[Any] = Roster(limits)
+        self._shell = Shell(
+            self._desk, journal=journal, roster=self._roster, ids=self._ids, metrics=self._metrics, clock=system_now
+        )
+        self._shell.apply(self._desk.opened(now), now)
 
     def received(self, connection: ServerConnection, message: str | bytes) -> None:
         """What the desk says to a bid, to whom it says it."""
@@ -81,30 +112,13 @@ class JsonDesk:
         if invalid(frame) is not None:
             raise ValueError("the bench's own bid is refused")
         device = DeviceId(bid.device_id)
-        self._connections[device] = connection
+        line = self._roster.get(device)
+        if line is None or line.connection is not connection:
+            self._roster.bind(device, JsonLine(connection, self._ids))
         raw = message.encode() if isinstance(message, str) else message
-        self._apply(self._desk.receive(device, frame, raw, now))
-
-    def _apply(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Send):
-                self._send(self._connections[effect.device_id], effect.envelope.frame)
-            elif isinstance(effect, RecordBid):
-                self._journal.bid(effect.row)
-
-    def _send(self, connection: ServerConnection, frame: Frame) -> None:
-        answer = JsonAnswer(
-            frame.message_type,
-            self._ids.next(system_now().wall_us),
-            frame.device_id,
-            frame.ttl,
-            frame.bid_price,
-            frame.sale_price,
-            frame.energy_total,
-            frame.percentage_for_sale,
-            frame.termination_code,
-        )
-        broadcast((connection,), _ENCODER.encode(answer).decode())
+        self._metrics.received(frame.message_type, frame.message_id, now)
+        self._shell.apply(self._desk.receive(device, frame, raw, now), now)
+        self._shell.turned()
 
 
 async def serve_json(lifecycle: Lifecycle, received: Callable[[ServerConnection, str | bytes], None]) -> int:

@@ -137,7 +137,7 @@ def decode(data: bytes | bytearray | memoryview) -> Frame:
     """The frame in exactly 84 bytes, -0.0 read as 0.0. Raises FrameLengthError for another length."""
     if len(data) != FRAME_SIZE:
         raise FrameLengthError(length=len(data), expected=FRAME_SIZE)
-    frame = Frame._make(LAYOUT.unpack(data))
+    frame: Frame = tuple.__new__(Frame, LAYOUT.unpack(data))  # half of what _make costs
     return _without_negative_zero(frame) if max(_SIGN_BYTES(data)) >= _SIGN_BIT else frame
 
 
