@@ -19,6 +19,10 @@ class Weather:
     """Least and greatest one-way delay."""
     cut_per_packet: float = 0.0
     """Chance that the connection is cut at a packet, in mid-frame."""
+    datagram_lost: float = 0.0
+    """Chance that a datagram does not arrive at one of its receivers."""
+    datagram_doubled: float = 0.0
+    """Chance that it arrives there twice."""
 
 
 class End:

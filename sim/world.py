@@ -4,8 +4,10 @@ Every core is built from the same settings as its daemon, by the same builder.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any, Final
 
 from aggregator_node.build import buyer_of
 from aggregator_node.buyer import Buyer
@@ -15,18 +17,27 @@ from bess_node.desk import Desk
 from bess_node.settings import BessSettings
 from bess_node.supply import supply_wh
 from etp.codes import Role
+from etp.discovery import BessDiscovery, Event, PeerFound
+from etp.discovery_limits import Address, DiscoveryLimits
 from etp.ids import Ids
 from etp.limits import Limits
+from etp.messages import Offer
+from etp.peers import AggregatorDiscovery
 from etp.session import Session
+from etp.timing import Timing
 from etp.units import MICRO_PER_CENT, MicroPerKwh, MonotonicS, Wh
 from runtime.days import PriceSeries
 from runtime.settings import market_clock
+from sim.air import Air
 from sim.invariants import BatteryBooks, Books, BuyerBooks
 from sim.link import End, Link, Weather
 from sim.node import Node
 from sim.scheduler import EPOCH_US, Scheduler
 
 RECONNECT_S = (0.02, 0.4)
+GROUP: Final = ("239.192.77.77", 8888)
+BESS_PORT: Final = 8700
+BUYER_PORT: Final = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +51,12 @@ class Plan:
     """The recorded prices, where the settings name days."""
     weather: Weather = Weather()
     seconds: float = 20.0
+    discovered: bool = False
+    """Buyers find batteries by multicast, as daemons do; otherwise every buyer is connected to every battery at once."""
 
 
 class World:
-    """Build it, run it, look at its nodes. Every buyer is connected to every battery."""
+    """Build it, run it, look at its nodes."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -52,6 +65,7 @@ class World:
         self.batteries = [self._battery(settings) for settings in plan.batteries]
         self.buyers = [self._buyer(settings) for settings in plan.buyers]
         self.links = 0
+        self.air = Air(self.scheduler, plan.weather, self.rng)
         self.began = self.scheduler.now()
 
     def _battery(self, settings: BessSettings) -> Node[Desk]:
@@ -70,11 +84,35 @@ class World:
         for battery in self.batteries:
             battery.apply(battery.core.opened(self.scheduler.now()))
             battery.watch()
-        for buyer in self.buyers:
-            for battery in self.batteries:
-                self.connect(battery, buyer)
+        if self.plan.discovered:
+            self._discover()
+        else:
+            for buyer in self.buyers:
+                for battery in self.batteries:
+                    self.connect(battery, buyer)
         self.scheduler.run(self.plan.seconds)
         return self.digest()
+
+    def _discover(self) -> None:
+        """Put every node on the air; a buyer dials the address of each battery that it finds, once."""
+        shared: dict[str, Any] = {"limits": DiscoveryLimits(), "timing": Timing()}
+        homes: dict[Address, Node[Desk]] = {}
+        for index, battery in enumerate(self.batteries):
+            address, desk, rng = (f"10.0.1.{index}", BESS_PORT), battery.core, random.Random(self.rng.random())
+            homes[address] = battery
+            seller = BessDiscovery(desk.device_id, GROUP, offer=_offer_of(desk), ids=battery.ids, rng=rng, **shared)
+            self.air.join(address, seller, lambda _: None).turn()
+        for index, buyer in enumerate(self.buyers):
+            rng = random.Random(self.rng.random())
+            asker = AggregatorDiscovery(buyer.core.device_id, GROUP, ids=buyer.ids, rng=rng, **shared)
+            self.air.join((f"10.0.2.{index}", BUYER_PORT), asker, self._dialler(buyer, homes)).turn()
+
+    def _dialler(self, buyer: Node[Buyer], homes: dict[Address, Node[Desk]]) -> Callable[[Event], None]:
+        def found(event: Event) -> None:
+            if isinstance(event, PeerFound):
+                self.connect(homes[event.host, event.port], buyer)
+
+        return found
 
     def finish(self, seconds: float) -> None:
         """No new bids; promises are seen through for so long."""
@@ -126,3 +164,7 @@ class World:
             for bid in disk.bids:
                 digest.update(repr(bid).encode())
         return digest.hexdigest()
+
+
+def _offer_of(desk: Desk) -> Callable[[], tuple[Offer, MicroPerKwh]]:
+    return lambda: (desk.offer(), desk.ask)

@@ -146,7 +146,14 @@ def bench(
     return made
 
 
-def plan(seed: int, mechanism: str = "english", *, batteries: int = 1, weather: Weather | None = None) -> Plan:
+def plan(
+    seed: int,
+    mechanism: str = "english",
+    *,
+    batteries: int = 1,
+    weather: Weather | None = None,
+    discovered: bool = False,
+) -> Plan:
     """Full batteries, three buyers with values, demands and strategies of the seed."""
     rng = random.Random(seed)
     return Plan(
@@ -165,4 +172,5 @@ def plan(seed: int, mechanism: str = "english", *, batteries: int = 1, weather: 
             for index in range(3)
         ),
         weather=weather or Weather(),
+        discovered=discovered,
     )
