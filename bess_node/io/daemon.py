@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import socket
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from etp.discovery import BessDiscovery
 from etp.discovery_limits import DiscoveryLimits
 from etp.ids import Ids
 from etp.io.clock import system_now
-from etp.io.multicast import bind_pair, open_multicast
+from etp.io.multicast import MulticastShell, bind_pair, open_multicast
 from etp.io.tcp import Connection, listen
 from etp.limits import Limits
 from etp.roster import Roster
@@ -109,53 +110,23 @@ async def run(settings: BessSettings, lifecycle: Lifecycle) -> int:
     host, port = check_listen(settings)
     if settings.temperature_file is not None:
         thermometer.check(settings.temperature_file)
-    limits = limits_of(settings)
-    raise_open_file_limit(limits.sessions + OPEN_FILES_BESIDE_SESSIONS)
-    device_id = DeviceId(settings.device_id)
+    raise_open_file_limit(limits_of(settings).sessions + OPEN_FILES_BESIDE_SESSIONS)
     state_dir = settings.state_dir or Path(f"etp-bess-{settings.device_id}")
     journal = Journal.open(state_dir, role="bess", device_id=settings.device_id)
     try:
-        return await _serve(settings, lifecycle, journal, device_id, limits, (host, port), state_dir)
+        return await _serve(settings, lifecycle, journal, (host, port))
     finally:
         journal.close()
 
 
-async def _serve(  # noqa: PLR0917 - what `run` has made, handed on once
-    settings: BessSettings,
-    lifecycle: Lifecycle,
-    journal: Journal,
-    device_id: DeviceId,
-    limits: Limits,
-    address: tuple[str, int],
-    state_dir: Path,
-) -> int:
-    now = system_now()
-    log = structlog.get_logger()
+async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal, address: tuple[str, int]) -> int:
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
-    metrics, ids = Metrics(), Ids(journal.mark)
-    level = journal.find("energy", "level")
-    series = load_day(settings.day) if settings.day is not None else None
-    desk = desk_of(settings, series=series, level=level, ids=ids, limits=limits, now=now)
-    roster: Roster[Connection] = Roster(limits)
-    shell = Shell(desk, journal=journal, roster=roster, ids=ids, metrics=metrics, clock=system_now)
-    shell.apply(desk.restored(journal.pending_rows(), now), now)
-    await shell.quiet()
-    hub = Hub(device_id, shell, desk, ids=ids, limits=limits, metrics=metrics)
+    limits, metrics, ids = limits_of(settings), Metrics(), Ids(journal.mark)
+    desk, shell = await _revived(settings, journal, ids=ids, limits=limits, metrics=metrics)
+    hub = Hub(desk.device_id, shell, desk, ids=ids, limits=limits, metrics=metrics)
     tcp_socket, udp_socket = bind_pair(*address)
     server = await listen(tcp_socket, hub, system_now)
-    group = parse_address("group", settings.group)
-    discovery = BessDiscovery(
-        device_id,
-        group,
-        offer=lambda: (desk.offer(), desk.ask),
-        ids=ids,
-        rng=random.Random(seed),
-        limits=DiscoveryLimits(),
-        timing=Timing(),
-    )
-    multicast = await open_multicast(
-        discovery, group, settings.interface, listen=udp_socket, clock=system_now, on_event=lambda _: None
-    )
+    multicast = await _discoverable(settings, desk, udp_socket, ids=ids, rng=random.Random(seed))
     lifecycle.tasks.create_task(multicast.run())
     shell.apply(desk.opened(system_now()), system_now())
     shell.turned()
@@ -163,21 +134,11 @@ async def _serve(  # noqa: PLR0917 - what `run` has made, handed on once
     if settings.temperature_file is not None:
         lifecycle.tasks.create_task(thermometer.watch(settings.temperature_file, desk, shell, lifecycle.stopping))
     host, port = tcp_socket.getsockname()[:2]
-    log.info("serving", device_id=settings.device_id, seed=seed, tcp=f"{host}:{port}")
-    announce(
-        {
-            "ready": True,
-            "role": "bess",
-            "device_id": settings.device_id,
-            "tcp": f"{host}:{port}",
-            "udp_group": settings.group,
-            "profile": settings.profile,
-            "mechanism": settings.mechanism,
-        }
-    )
+    structlog.get_logger().info("serving", device_id=settings.device_id, seed=seed, tcp=f"{host}:{port}")
+    announce(_ready_line(settings, f"{host}:{port}"))
     ended = asyncio.Event()
     keeper = lifecycle.tasks.create_task(
-        keep_metrics(state_dir, metrics, ended, period_s=settings.metrics_ms / 1000, view=hub.view)
+        keep_metrics(journal.directory, metrics, ended, period_s=settings.metrics_ms / 1000, view=hub.view)
     )
     await lifecycle.stopping.wait()
     server.close()
@@ -187,6 +148,51 @@ async def _serve(  # noqa: PLR0917 - what `run` has made, handed on once
     ended.set()
     await keeper
     return 0 if durable else FAILED
+
+
+async def _revived(
+    settings: BessSettings, journal: Journal, *, ids: Ids, limits: Limits, metrics: Metrics
+) -> tuple[Desk, Shell]:
+    """The desk as the journal left it, what was RESERVED released: all of that durable before anybody is served."""
+    now = system_now()
+    series = load_day(settings.day) if settings.day is not None else None
+    level = journal.find("energy", "level")
+    desk = desk_of(settings, series=series, level=level, ids=ids, limits=limits, now=now)
+    shell = Shell(desk, journal=journal, roster=Roster(limits), ids=ids, metrics=metrics, clock=system_now)
+    shell.apply(desk.restored(journal.pending_rows(), now), now)
+    await shell.quiet()
+    return desk, shell
+
+
+async def _discoverable(
+    settings: BessSettings, desk: Desk, udp_socket: socket.socket, *, ids: Ids, rng: random.Random
+) -> MulticastShell:
+    """In the group, on the socket whose port is the TCP listener's."""
+    group = parse_address("group", settings.group)
+    discovery = BessDiscovery(
+        desk.device_id,
+        group,
+        offer=lambda: (desk.offer(), desk.ask),
+        ids=ids,
+        rng=rng,
+        limits=DiscoveryLimits(),
+        timing=Timing(),
+    )
+    return await open_multicast(
+        discovery, group, settings.interface, listen=udp_socket, clock=system_now, on_event=lambda _: None
+    )
+
+
+def _ready_line(settings: BessSettings, address: str) -> dict[str, object]:
+    return {
+        "ready": True,
+        "role": "bess",
+        "device_id": settings.device_id,
+        "tcp": address,
+        "udp_group": settings.group,
+        "profile": settings.profile,
+        "mechanism": settings.mechanism,
+    }
 
 
 async def _wind_down(desk: Desk, shell: Shell, hub: Hub) -> bool:
