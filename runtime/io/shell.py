@@ -17,7 +17,7 @@ from etp.roster import Roster
 from etp.session import Violation
 from etp.units import MonotonicS
 from runtime.histogram import Metrics
-from runtime.io.journal import Journal, JournalError, JournalFull
+from runtime.io.journal import PATIENCE_S, Journal, JournalError, JournalFull
 
 
 class Core(Protocol):
@@ -61,6 +61,7 @@ class Shell:
         self._round_due = False
         self._stopped = False
         self._open_commits = 0
+        self._watching = False
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._changed = asyncio.Event()
@@ -89,7 +90,6 @@ class Shell:
 
     def _round(self) -> None:
         self._round_due = False
-        self.journal.give_way()
         mark = self._ids.mark_due()
         if mark is not None:
             self._keep((), mark)
@@ -157,12 +157,22 @@ class Shell:
     def _commit(self, effect: Commit, _: Now) -> None:
         self._open_commits += 1
         self._quiet.clear()
+        if not self._watching:
+            self._watching = True
+            self._loop.call_later(PATIENCE_S, self._watch_writer)
         try:
             future = self.journal.commit(effect.rows, mark=self._ids.mark_due())
         except JournalFull:
             self._loop.call_soon(self._settled, effect, False)
             return
         future.add_done_callback(lambda done: self._committed(effect, done))
+
+    def _watch_writer(self) -> None:
+        """While commits are open: whatever keeps the loop busy, their writer gets its turn."""
+        self._watching = self._open_commits > 0 and not self._stopped
+        if self._watching:
+            self.journal.give_way()
+            self._loop.call_later(PATIENCE_S, self._watch_writer)
 
     def _committed(self, effect: Commit, done: "asyncio.Future[Any]") -> None:
         error = done.exception()

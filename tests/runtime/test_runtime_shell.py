@@ -326,7 +326,6 @@ async def test_a_loop_that_never_sleeps_lets_the_writer_work(node: Node) -> None
         node.apply(commit())
         while not node.shell._quiet.is_set():
             sum(range(2000))
-            node.shell.turned()
             await asyncio.sleep(0)
         assert system_now().monotonic_s - began < 0.4, number
 
