@@ -204,6 +204,7 @@ class Buyer:
         if not affair.pace.take(now.monotonic_s):
             affair.put_off, affair.not_before_s = True, now.monotonic_s + 1 / BIDS_PER_S
             return [Count("bids_put_off")]
+        affair.put_off = False
         self.portfolio.expose(battery.device_id, energy, offered)
         affair.bid = Envelope(messages.bid(self.device_id, price=offered, energy=energy))
         stamp(affair.bid, self._ids, now)

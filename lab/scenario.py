@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aggregator_node.settings import AggregatorSettings
 from aggregator_node.strategy import STRATEGIES
+from bess_node.pricing import reserve_with_wear
 from bess_node.settings import BessSettings
 from etp.units import MICRO_PER_CENT, MicroPerKwh
 from runtime.days import AGILE_2020_05, PriceSeries
@@ -95,7 +96,7 @@ class Scenario:
     @property
     def reserve(self) -> MicroPerKwh:
         """Below it feeding in is better: feed-in plus wear."""
-        return MicroPerKwh(self.feed_in + self.wear)
+        return reserve_with_wear(feed_in=self.feed_in, wear=self.wear)
 
 
 def scenario_of(settings: ScenarioSettings) -> Scenario:
@@ -139,7 +140,7 @@ def _battery(settings: ScenarioSettings, index: int) -> BessSettings:
         solar_kw=solar_kw,
         for_sale=FOR_SALE_PERCENT,
         horizon_h=HORIZON_H,
-        reserve=(_micro(settings.feed_in) + _micro(settings.wear)) / MICRO_PER_CENT,
+        reserve=reserve_with_wear(feed_in=_micro(settings.feed_in), wear=_micro(settings.wear)) / MICRO_PER_CENT,
         mechanism=settings.mechanism,
         increment=INCREMENT_CENTS,
         closing_ms=CLOSING_MS,

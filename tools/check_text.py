@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 WRONG = re.compile(
-    r"--(extra-)?index-url|index-url\s*=|\"resolved\":|registry\+http|files\.pythonho[s]ted|/home/\w+/|/root/\w+|/work/\w+"
+    r"--(extra-)?index-url|index-url\s*=|\"resolved\":|registry\+http|files\.pythonho[s]ted|/home/\w+/|/root/\w+|/wor[k]/\w+"
 )
 
 

@@ -97,12 +97,13 @@ class Shell:
             self._arm()
 
     def queues(self) -> dict[str, int]:
-        """How much waits: frames in all send queues and in the longest, rows and bids for the disk."""
+        """How much waits: frames in all send queues and in the longest, rows and bids for the disk, bids that found no room."""
         waiting = [len(connection.session.queue) for connection in self.roster.bound() if connection.session]
         return {
             "send_frames": sum(waiting),
             "send_longest": max(waiting, default=0),
             "journal": self.journal.waiting,
+            "bids_dropped": self.journal.dropped_bids,
         }
 
     def blame(self, connection: Connection, violation: Violation) -> None:

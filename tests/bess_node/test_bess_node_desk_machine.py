@@ -1,6 +1,7 @@
 """The desk under any order of bids, confirms, losses, failures, commits and restarts: a stateful machine with its own ledger."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import settings
@@ -22,6 +23,7 @@ from etp.queue import stamp
 from etp.timing import Timing
 from etp.units import DeviceId, LotId, MicroPerKwh, Wh, money
 from market.mechanisms import MECHANISMS
+from sim.disk import Disk
 from tests.support import BESS, START_US, at
 
 DEVICES = (500, 501, 502)
@@ -36,35 +38,18 @@ device = st.sampled_from(DEVICES)
 Key = tuple[int, int]
 
 
-class Journal:
+class Journal(Disk):
     """Durable rows, what waits lazily, and commits on their way: all of the node that outlives it."""
 
     def __init__(self) -> None:
-        self.rows: list[Row] = []
+        super().__init__()
         self.lazy: list[Row] = []
         self.held: list[Commit] = []
-        self._newest: dict[tuple[str, str], Row] = {}
-        self._pending: dict[tuple[str, str], Row] = {}
 
-    def store(self, rows: tuple[Row, ...]) -> None:
+    def store(self, rows: Iterable[Row]) -> None:
         """One transaction: what waited lazily, then the rows."""
         lazy, self.lazy = self.lazy, []
-        for row in (*lazy, *rows):
-            key = (row.kind, row.subject)
-            self.rows.append(row)
-            self._newest[key] = row
-            if row.pending:
-                self._pending[key] = row
-            elif row.pending is False:
-                self._pending.pop(key, None)
-
-    def find(self, kind: str, subject: object) -> Row | None:
-        """The newest row."""
-        return self._newest.get((kind, str(subject)))
-
-    def pending(self) -> list[Row]:
-        """What a restart is told of."""
-        return list(self._pending.values())
+        super().store((*lazy, *rows))
 
     def promised_wh(self) -> int:
         """Reserved, sold and not delivered, and delivered, by the durable rows alone."""
@@ -175,7 +160,7 @@ class DeskMachine(RuleBasedStateMachine):
         """An Accept, the first time: its row is durable, it is that row's, its bid was not refused, its price is fair."""
         if any(sent == raw for _, _, sent in self.sent[:-1]):
             return
-        row, terms = self.journal.find("promise", to), messages.terms(frame)
+        row, terms = self.journal.find("promise", str(to)), messages.terms(frame)
         assert row is not None, "Accept without its RESERVED row"
         assert row.state == "reserved", "Accept without its RESERVED row"
         body = row.body
