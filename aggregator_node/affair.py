@@ -5,7 +5,10 @@ from typing import Final
 
 from aggregator_node.directory import Battery
 from etp.bucket import Bucket
+from etp.codes import MessageType
 from etp.effects import Envelope, Row
+from etp.frame import Frame
+from etp.record import lot_of
 from etp.state import AffairInput, AffairState, next_affair
 from etp.units import MicroPerKwh, MonotonicS, Wh
 
@@ -60,6 +63,10 @@ class Affair:
     """The live bid."""
     bid_s: float = 0.0
     """When it was sent; 0: it is answered."""
+    heard_id: int = 0
+    """The highest message_id that came from the battery."""
+    heard_before_bid: int = 0
+    """The same when the live bid left: its answer has a higher one, since ids never go back."""
     promise: Promise | None = None
     given_up: bytes = b""
     """The last Accept that was neither confirmed nor declined in time: its row may not be on the disk yet."""
@@ -75,6 +82,19 @@ class Affair:
     def move(self, cause: AffairInput) -> None:
         """Take a step of the table."""
         self.state = next_affair(self.state, cause)
+
+    def may_be_stored_answer(self, frame: Frame, raw: bytes) -> bool:
+        """Whether a record whose counter tells nothing is an answer that we wait for, kept by the battery until we asked again.
+
+        Of a promise: its lot's Terminate. Of a bid: what speaks of its lot and was stamped after all that we had heard when
+        we bid. An Accept is judged by its bytes and its age wherever it comes from.
+        """
+        about, kind = lot_of(raw), frame.message_type
+        if kind == MessageType.TERMINATE:
+            return self.promise is not None and about == self.promise.confirm.lot_id
+        if kind in (MessageType.RESPONSE, MessageType.REJECT):
+            return self.bid is not None and about == self.bid.lot_id and frame.message_id > self.heard_before_bid
+        return kind == MessageType.ACCEPT
 
     def due_s(self, *, wants: bool) -> MonotonicS | None:
         """When something is to be done without news; `wants`: more energy is wanted."""

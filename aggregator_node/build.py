@@ -8,21 +8,23 @@ from aggregator_node.settings import AggregatorSettings
 from aggregator_node.strategy import STRATEGIES
 from aggregator_node.worth import Constant, Recorded, Worth
 from etp.clock import Now
-from etp.ids import Ids
+from etp.profile import Profile
 from etp.timing import Timing
 from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, Micro, MicroPerKwh, Wh
 from runtime.days import PriceSeries
 from runtime.settings import market_clock
 
 
-def buyer_of(settings: AggregatorSettings, *, series: PriceSeries | None, seed: int, ids: Ids, now: Now) -> Buyer:
+def buyer_of(
+    settings: AggregatorSettings, *, series: PriceSeries | None, seed: int, profile: Profile, now: Now
+) -> Buyer:
     """The buyer. `series`: the recorded prices."""
     return Buyer(
         DeviceId(settings.device_id),
         worth=_worth(settings, series, seed, now),
         portfolio=_portfolio(settings),
         strategy=STRATEGIES[settings.strategy],
-        ids=ids,
+        profile=profile,
         rng=random.Random(seed),
         timing=Timing(),
     )

@@ -19,12 +19,15 @@ from etp.bucket import Bucket
 from etp.clock import Now
 from etp.codes import MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Count, Effect, Envelope, Log, Lookup, Row, Scalar, Send, Write
+from etp.evidence import Evidence
 from etp.frame import Frame
-from etp.ids import Ids
-from etp.queue import stamp
+from etp.profile import Profile
+from etp.record import NO_LOT, lot_of, message_id_of, sender_of
+from etp.session import Violation
+from etp.signed import EVIDENT
 from etp.state import AffairInput, AffairState
 from etp.timing import Timing, is_from_future, is_late
-from etp.units import MICRO_PER_CENT, DeviceId, MicroPerKwh, MonotonicS, Wh, money
+from etp.units import MICRO_PER_CENT, DeviceId, LotId, MicroPerKwh, MonotonicS, Wh, money
 
 LOOK_S: Final = 0.02
 """Energy wanted anew is looked for at all batteries after this, s: what is set free at one moment is spread in one look."""
@@ -44,7 +47,7 @@ class Buyer:
         worth: Worth,
         portfolio: Portfolio,
         strategy: Strategy,
-        ids: Ids,
+        profile: Profile,
         rng: random.Random,
         timing: Timing,
     ) -> None:
@@ -59,7 +62,8 @@ class Buyer:
         self._look_at = float("inf")
         self._period_at = float("inf")
         self._retries: list[tuple[float, Commit]] = []
-        self._strategy, self._ids, self._rng, self._timing = strategy, ids, rng, timing
+        self._evidence = Evidence()
+        self._strategy, self._profile, self._rng, self._timing = strategy, profile, rng, timing
 
     @property
     def open_promises(self) -> int:
@@ -90,10 +94,10 @@ class Buyer:
 
     # -- sessions
 
-    def hello(self, now: Now) -> Envelope:
-        """A Query that makes a battery just dialled speak, and so say which device it is."""
+    def hello(self, now: Now, to: DeviceId | None = None) -> Envelope:
+        """A Query that makes a battery just dialled speak, and so say which device it is; in `plain` it may be any."""
         envelope = Envelope(messages.query(self.device_id))
-        stamp(envelope, self._ids, now)
+        self._profile.stamp(envelope, to, now)
         return envelope
 
     def session_opened(self, device_id: DeviceId, now: Now, address: str = "") -> list[Effect]:
@@ -122,19 +126,22 @@ class Buyer:
         return []
 
     def _query(self, affair: Affair, now: Now) -> list[Effect]:
-        envelope = self.hello(now)
-        affair.battery.estimator.asked(now, message_id=self._ids.last)
+        envelope = self.hello(now, affair.battery.device_id)
+        affair.battery.estimator.asked(now, message_id=self._profile.ids.last)
         affair.news_s = now.monotonic_s
         return [Send(affair.battery.device_id, envelope)]
 
     # -- frames
 
-    def receive(self, device_id: DeviceId, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
-        """A valid frame of the role from a battery's session."""
+    def receive(self, device_id: DeviceId, frame: Frame, raw: bytes, now: Now, *, fresh: bool = True) -> list[Effect]:
+        """A valid frame of the role from a battery's session. What is not `fresh` is at most an answer that was stored."""
         affair = self._affair(device_id, now.monotonic_s)
         if affair is None:
             return [Count("batteries_refused")]
+        if not fresh and not affair.may_be_stored_answer(frame, raw):
+            return self._evidence.keep(device_id, "replay", [raw], now)
         affair.news_s = affair.battery.last_seen_s = now.monotonic_s
+        affair.heard_id = max(affair.heard_id, frame.message_id)
         self.portfolio.begin(self.worth.period(now.monotonic_s))
         handle = {
             MessageType.RESPONSE: self._response,
@@ -147,19 +154,26 @@ class Buyer:
         self._schedule(affair)
         return effects
 
+    def blamed(self, violation: Violation, now: Now) -> list[Effect]:
+        """A message against the rules: what concerns identity is kept, as it came."""
+        if violation.kind not in EVIDENT or not violation.raw:
+            return []
+        return self._evidence.keep(sender_of(violation.raw), violation.kind, [violation.raw], now)
+
     def _too_old(self, frame: Frame, now: Now) -> bool:
         late = is_late(
             frame.message_type, frame.message_id, now.wall_us, skew_allowance_ms=self._timing.skew_allowance_ms
         )
         return late or is_from_future(frame.message_id, now.wall_us, future_limit_ms=self._timing.future_limit_ms)
 
-    def _response(self, affair: Affair, frame: Frame, _: bytes, now: Now) -> list[Effect]:
+    def _response(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
         battery = affair.battery
         battery.estimator.answered(frame, now)
         if self._too_old(frame, now):
             return [Count("late_messages", "RESPONSE"), *(self._clock_is_off(affair) or [])]
         battery.for_sale = messages.offer(frame).for_sale
         battery.ask = MicroPerKwh(round(frame.sale_price * MICRO_PER_CENT))
+        battery.lot_id = lot_of(raw) or NO_LOT
         if affair.bid is not None and frame.bid_price == affair.bid.frame.bid_price:
             battery.of_own_lot = True
             self._answered(affair, "RESPONSE", now)
@@ -206,8 +220,9 @@ class Buyer:
             return [Count("bids_put_off")]
         affair.put_off = False
         self.portfolio.expose(battery.device_id, energy, offered)
-        affair.bid = Envelope(messages.bid(self.device_id, price=offered, energy=energy))
-        stamp(affair.bid, self._ids, now)
+        affair.bid = Envelope(messages.bid(self.device_id, price=offered, energy=energy), lot_id=battery.lot_id)
+        self._profile.stamp(affair.bid, battery.device_id, now)
+        affair.heard_before_bid = affair.heard_id
         affair.bid_s = now.monotonic_s
         affair.move(AffairInput.TAKES_PART)
         return [Send(battery.device_id, affair.bid), Count("bids")]
@@ -232,15 +247,22 @@ class Buyer:
         self.portfolio.release(affair.battery.device_id)
         self._look_soon(now)
 
-    def _reject(self, affair: Affair, frame: Frame, _: bytes, now: Now) -> list[Effect]:
-        mine = affair.bid is not None and frame.bid_price == affair.bid.frame.bid_price
+    def _reject(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
+        mine = (
+            affair.bid is not None
+            and frame.bid_price == affair.bid.frame.bid_price
+            and lot_of(raw) in (None, affair.bid.lot_id)
+        )
+        of_older_lot = affair.bid is not None and affair.bid.lot_id != affair.battery.lot_id
         if affair.state is not AffairState.BIDDING or not mine:
             return [Count("rejects_of_older_bids")]
         code = RejectCode(frame.termination_code) if frame.termination_code in set(RejectCode) else None
         self._answered(affair, "REJECT", now)
         self._free(affair, now)
         counted = Count("rejected", code.name if code else "unknown")
-        return [counted, *(self._bid(affair, now) if self._learned(affair, code, frame, now) else [])]
+        # A Response that came before has told of a newer lot: what is said of the older one changes nothing there.
+        again = of_older_lot or self._learned(affair, code, frame, now)
+        return [counted, *(self._bid(affair, now) if again else [])]
 
     @staticmethod
     def _learned(affair: Affair, code: RejectCode | None, frame: Frame, now: Now) -> bool:
@@ -269,9 +291,9 @@ class Buyer:
             known = affair.promise.accept == raw
             return self._confirm_again(affair, affair.promise, now) if known and affair.promise.durable else []
         if raw == affair.given_up:
-            return self._decline(affair, TerminateCode.TIMEOUT, now)
+            return self._decline(affair, TerminateCode.TIMEOUT, raw, now)
         self._answered(affair, "ACCEPT", now)
-        code = self._fault(affair, frame, now)
+        code = self._fault(affair, frame, raw, now)
         if code is not None:
             # One that we have confirmed before is confirmed again: the journal knows.
             return [Lookup("promise", str(affair.battery.device_id), affair.battery.device_id, frame, raw)]
@@ -285,25 +307,26 @@ class Buyer:
         self.portfolio.expose(affair.battery.device_id, terms.energy, terms.paid)
         if self.portfolio.exposed_wh < exposed:
             self._look_soon(now)
-        confirm = Envelope(messages.confirm(self.device_id, frame))
-        row = self._row(affair, frame, bid_id, confirm=stamp(confirm, self._ids, now), raw=raw, now=now)
+        confirm = Envelope(messages.confirm(self.device_id, frame), lot_id=lot_of(raw) or NO_LOT)
+        sealed = self._profile.stamp(confirm, affair.battery.device_id, now)
+        row = self._row(affair, frame, bid_id, confirm=sealed, raw=raw, now=now)
         affair.promise = Promise(raw, confirm, row, now.monotonic_s)
         return [Commit((row,), "confirming", (affair.battery.device_id,), now.monotonic_s)]
 
-    def _fault(self, affair: Affair, frame: Frame, now: Now) -> TerminateCode | None:
-        """Why an Accept is not confirmed: late, unasked, dear or too much."""
+    def _fault(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> TerminateCode | None:
+        """Why an Accept is not confirmed: late, unasked, dear, too much, or of no lot."""
         if self._too_old(frame, now):
             return TerminateCode.TIMEOUT
-        if affair.bid is None or self.stopping:
+        if affair.bid is None or self.stopping or lot_of(raw) == NO_LOT:
             return TerminateCode.CANNOT_DELIVER
         asked, awarded = messages.terms(affair.bid.frame), messages.terms(frame)
         fair = 0 < awarded.paid <= asked.bid_price and 0 < awarded.energy <= asked.energy
         return None if fair else TerminateCode.CANNOT_DELIVER
 
-    def _decline(self, affair: Affair, code: TerminateCode, now: Now) -> list[Effect]:
+    def _decline(self, affair: Affair, code: TerminateCode, accept: bytes, now: Now) -> list[Effect]:
         if affair.state is AffairState.BIDDING:
             self._free(affair, now)
-        declined = Envelope(messages.terminate(self.device_id, code))
+        declined = Envelope(messages.terminate(self.device_id, code), lot_id=lot_of(accept) or NO_LOT)
         return [Send(affair.battery.device_id, declined), Count("declined", code.name)]
 
     def _row(self, affair: Affair, accept: Frame, bid_id: int, *, confirm: bytes, raw: bytes, now: Now) -> Row:
@@ -317,7 +340,15 @@ class Buyer:
             "confirm": confirm.hex(),
             "accept": raw.hex(),
         }
-        return Row("promise", 0, "confirming", now.wall_us, body, str(affair.battery.device_id), pending=True)
+        return Row(
+            "promise",
+            lot_of(raw) or NO_LOT,
+            "confirming",
+            now.wall_us,
+            body,
+            str(affair.battery.device_id),
+            pending=True,
+        )
 
     def _confirm_again(self, affair: Affair, promise: Promise, now: Now) -> list[Effect]:
         delay = min(self._timing.confirm_retry_ms / 1000 * 2**promise.attempt, LONGEST_RETRY_S)
@@ -350,10 +381,10 @@ class Buyer:
         """The journal's word on an Accept that answers no open bid: known byte for byte, its Confirm goes out again."""
         affair = self._affairs[lookup.device_id]
         if row is None or row.body["accept"] != lookup.raw.hex():
-            code = self._fault(affair, lookup.frame, now) or TerminateCode.CANNOT_DELIVER
-            return self._decline(affair, code, now)
+            code = self._fault(affair, lookup.frame, lookup.raw, now) or TerminateCode.CANNOT_DELIVER
+            return self._decline(affair, code, lookup.raw, now)
         if row.state == "released":  # a Confirm now could make a trade that we do not count
-            return self._decline(affair, TerminateCode.TIMEOUT, now)
+            return self._decline(affair, TerminateCode.TIMEOUT, lookup.raw, now)
         if row.state == "unresolved" and affair.state is AffairState.NONE:
             affair.move(AffairInput.WON)
             affair.move(AffairInput.CONFIRMED)
@@ -364,7 +395,7 @@ class Buyer:
     def _resume(self, affair: Affair, row: Row, now: Now) -> None:
         """Take up a promise whose Confirm has left: it is exposed, and its Confirm is sent until it is answered."""
         _, energy, paid = _terms(row)
-        confirm = Envelope(Frame(MessageType.CONFIRM), bytes.fromhex(str(row.body["confirm"])))
+        confirm = Envelope(Frame(MessageType.CONFIRM), bytes.fromhex(str(row.body["confirm"])), LotId(row.lot_id))
         accept = bytes.fromhex(str(row.body["accept"]))
         affair.promise = Promise(accept, confirm, row, now.monotonic_s, attempt=1, durable=True)
         self.portfolio.expose(affair.battery.device_id, energy, paid)
@@ -374,7 +405,8 @@ class Buyer:
         affair.given_up = promise.accept
         self._close(affair, AffairInput.RELEASED, now)
         row = promise.row._replace(state="released", time_us=now.wall_us, pending=False)
-        return [Write((row,)), Send(affair.battery.device_id, Envelope(messages.terminate(self.device_id, code)))]
+        told = Envelope(messages.terminate(self.device_id, code), lot_id=promise.confirm.lot_id)
+        return [Write((row,)), Send(affair.battery.device_id, told)]
 
     def _close(self, affair: Affair, cause: AffairInput, now: Now) -> None:
         affair.promise = None
@@ -383,17 +415,18 @@ class Buyer:
         self._look_soon(now)
         self._schedule(affair)
 
-    def _terminate(self, affair: Affair, frame: Frame, _: bytes, now: Now) -> list[Effect]:
-        promise, code = affair.promise, frame.termination_code
+    def _terminate(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
+        promise, code, about = affair.promise, frame.termination_code, lot_of(raw)
         if code == TerminateCode.SHUTTING_DOWN and affair.state is AffairState.BIDDING:
             self._free(affair, now)
-        if promise is not None and promise.durable and code <= TerminateCode.CANNOT_DELIVER:
-            return self._ended(affair, promise, TerminateCode(code), now)
-        if promise is None and code == TerminateCode.CANNOT_DELIVER and affair.battery.kept:
-            return self._undelivered(affair, now)
+        ends = code <= TerminateCode.CANNOT_DELIVER
+        if promise is not None and promise.durable and ends and about in (None, promise.confirm.lot_id):
+            return self._ended(affair, promise, TerminateCode(code), raw, now)
+        if code == TerminateCode.CANNOT_DELIVER and affair.battery.kept and (promise is None or about is not None):
+            return self._undelivered(affair, raw, now)
         return []
 
-    def _ended(self, affair: Affair, promise: Promise, code: TerminateCode, now: Now) -> list[Effect]:
+    def _ended(self, affair: Affair, promise: Promise, code: TerminateCode, raw: bytes, now: Now) -> list[Effect]:
         finished = code is TerminateCode.FINISHED
         if promise.attempt == 1:
             self.reply_times.append(("TERMINATE", (now.monotonic_s - promise.since_s) * 1000))
@@ -404,15 +437,19 @@ class Buyer:
             affair.battery.kept += 1
         elif code is TerminateCode.CANNOT_DELIVER:
             affair.battery.broken += 1
-        rows = _end_rows(promise, finished=finished, now=now)
+        rows = _end_rows(promise, finished=finished, answer=raw, now=now)
         ended = Commit(rows, "ended", (affair.battery.device_id,), now.monotonic_s)
         return [ended, Count("promises", "finished" if finished else "released"), *self._bid(affair, now)]
 
-    def _undelivered(self, affair: Affair, now: Now) -> list[Effect]:
-        """A battery says that it cannot deliver what it sold: which trade, the wire does not say."""
+    def _undelivered(self, affair: Affair, raw: bytes, now: Now) -> list[Effect]:
+        """A battery says that it cannot deliver what it sold; a record says which trade, and is the buyer's refund."""
         affair.battery.broken += 1
-        body: dict[str, Scalar] = {"battery": affair.battery.device_id, "bidder": self.device_id}
-        row = Row("energy", 0, "short", now.wall_us, body, str(affair.battery.device_id))
+        body: dict[str, Scalar] = {
+            "battery": affair.battery.device_id,
+            "bidder": self.device_id,
+            "terminate": raw.hex(),
+        }
+        row = Row("energy", lot_of(raw) or NO_LOT, "short", now.wall_us, body, str(affair.battery.device_id))
         return [Write((row,)), Count("trades_not_delivered")]
 
     def _failure(self, affair: Affair, frame: Frame, _: bytes, now: Now) -> list[Effect]:
@@ -475,16 +512,18 @@ def _terms(row: Row) -> tuple[DeviceId, Wh, MicroPerKwh]:
     )
 
 
-def _end_rows(promise: Promise, *, finished: bool, now: Now) -> tuple[Row, ...]:
-    """How a promise ended, and its trade."""
-    end = promise.row._replace(state="finished" if finished else "released", time_us=now.wall_us, pending=False)
+def _end_rows(promise: Promise, *, finished: bool, answer: bytes, now: Now) -> tuple[Row, ...]:
+    """How a promise ended, what its battery said of it, and its trade."""
+    state = "finished" if finished else "released"
+    body = dict(promise.row.body) | {"answer": answer.hex()}
+    end = promise.row._replace(state=state, time_us=now.wall_us, body=body, pending=False)
     if not finished:
         return (end,)
     kept = {key: value for key, value in promise.row.body.items() if key not in ("confirm", "accept")}
     trade = kept | {"paid_micro": money(promise.paid, promise.energy)}
-    return (end, Row("trade", 0, "confirmed", now.wall_us, trade, str(kept["message_id"])))
+    return (end, Row("trade", promise.row.lot_id, "confirmed", now.wall_us, trade, str(kept["message_id"])))
 
 
 def _id_of(bid: Envelope | None) -> int:
     """The id under which a bid left."""
-    return int.from_bytes(bid.raw[1:9], "little") if bid is not None and bid.raw is not None else 0
+    return message_id_of(bid.raw) if bid is not None and bid.raw is not None else 0

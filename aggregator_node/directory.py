@@ -7,7 +7,7 @@ from typing import Final
 
 from etp.clock import Now
 from etp.offset import OffsetEstimator
-from etp.units import DeviceId, MicroPerKwh, MonotonicS, Wh
+from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
 
 MAX_BATTERIES: Final = 4096
 """Batteries remembered; beyond it new ones are not traded with."""
@@ -30,6 +30,8 @@ class Battery:
     """What may be bid for, as last heard."""
     ask: MicroPerKwh = MicroPerKwh(0)
     """As last heard; 0: not disclosed."""
+    lot_id: LotId = LotId(0)
+    """The lot that was for sale then; 0: none, or in `plain`, which does not say."""
     of_own_lot: bool = False
     """`ask` was heard in a lot that we bid in: it says nothing of the next."""
     estimator: OffsetEstimator = field(default_factory=OffsetEstimator)

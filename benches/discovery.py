@@ -21,6 +21,7 @@ from etp.ids import Ids
 from etp.io.clock import system_now
 from etp.io.multicast import open_multicast
 from etp.peers import AggregatorDiscovery
+from etp.profile import Plain
 from etp.timing import TIMING, Timing
 from etp.units import DeviceId
 from runtime.settings import parse_address
@@ -58,7 +59,9 @@ async def _search_until(
     everyone: asyncio.Event, address: tuple[str, int], device_id: int, note: Callable[[Event], None]
 ) -> None:
     rng, searcher = random.Random(device_id), DeviceId(device_id)
-    core = AggregatorDiscovery(searcher, address, ids=Ids(), rng=rng, limits=DiscoveryLimits(), timing=Timing())
+    core = AggregatorDiscovery(
+        searcher, address, profile=Plain(Ids()), rng=rng, limits=DiscoveryLimits(), timing=Timing()
+    )
     shell = await open_multicast(core, address, INTERFACE, listen=(INTERFACE, 0), clock=system_now, on_event=note)
     running = asyncio.create_task(shell.run())
     try:

@@ -23,6 +23,7 @@ from etp.codes import MessageType, RejectCode
 from etp.effects import Envelope
 from etp.frame import Frame, invalid
 from etp.ids import Ids
+from etp.profile import Plain
 from etp.io.clock import system_now
 from etp.roster import Roster
 from etp.units import DeviceId
@@ -91,7 +92,7 @@ class JsonDesk:
     def __init__(self, journal: Journal) -> None:
         self._ids, self._metrics, now = Ids(journal.mark), Metrics(), system_now()
         limits = limits_of(SETTINGS)
-        self._desk = desk_of(SETTINGS, series=None, level=None, ids=self._ids, limits=limits, now=now)
+        self._desk = desk_of(SETTINGS, series=None, level=None, profile=Plain(self._ids), limits=limits, now=now)
         self._roster: Roster[Any] = Roster(limits)
         self._shell = Shell(
             self._desk, journal=journal, roster=self._roster, ids=self._ids, metrics=self._metrics, clock=system_now

@@ -20,7 +20,8 @@ from etp.codes import RejectCode, Role
 from etp.effects import Effect, Envelope, Send
 from etp.ids import Ids
 from etp.io.clock import system_now
-from etp.session import Received, Session
+from etp.profile import Plain, Received
+from etp.session import Session
 from etp.units import DeviceId
 
 BIDS: Final = 20_000
@@ -34,7 +35,7 @@ SETTINGS: Final = BessSettings(
 
 
 def _session(ids: Ids) -> Session:
-    return Session(Role.BESS, DEVICE, ids, limits_of(SETTINGS), system_now())
+    return Session(Role.BESS, DEVICE, Plain(ids), limits_of(SETTINGS), system_now())
 
 
 def _packets(count: int) -> list[bytes]:
@@ -59,7 +60,7 @@ def _alone(packets: list[bytes]) -> int:
 
 def _with_desk(packets: list[bytes]) -> int:
     ids, now = Ids(), system_now()
-    desk = desk_of(SETTINGS, series=None, level=None, ids=ids, limits=limits_of(SETTINGS), now=now)
+    desk = desk_of(SETTINGS, series=None, level=None, profile=Plain(ids), limits=limits_of(SETTINGS), now=now)
     desk.opened(now)
     desk.session_bound(BIDDER, now)
     session = _session(ids)

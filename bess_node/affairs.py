@@ -31,6 +31,9 @@ class LiveBid:
 
     bid: Bid
     answer: Answer
+    lot_id: LotId
+    raw: bytes
+    """As it came."""
 
 
 @dataclass(slots=True, eq=False)

@@ -5,8 +5,9 @@ from bess_node.books import Books, OpenLot
 from etp.clock import Now
 from etp.codes import MessageType, RejectCode
 from etp.effects import BidRow, Count, Effect, Envelope, RecordBid, Send
-from etp.frame import Frame, decode
-from etp.repetition import Answer, Repeated
+from etp.frame import FRAME_SIZE, Frame, decode
+from etp.record import NO_LOT, lot_of
+from etp.repetition import Answer, Recalled, Repeated
 from etp.state import AffairInput
 from etp.timing import TIMING, UNTIMED_ID_BELOW
 from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh
@@ -28,7 +29,7 @@ class Bids:
         self._late_us = (TIMING[MessageType.BID].max_delay_ms + timing.skew_allowance_ms) * 1000
         self._future_us = timing.future_limit_ms * 1000
 
-    def receive(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
+    def receive(self, affair: Affair, frame: Frame, raw: bytes, now: Now, *, fresh: bool) -> list[Effect]:
         """Judge a Bid. One that takes part in an immediate mechanism has won: the caller closes the lot, and that answers it."""
         known = affair.memory.recall(frame.message_id, raw, now.monotonic_s)
         if known is not None:
@@ -41,21 +42,40 @@ class Bids:
             Wh(round(frame.required_energy_amount * WH_PER_KWH)),
             self._arrival,
         )
-        lot = self._books.lot
+        if not fresh:
+            return self._replayed(affair, bid, raw, now)
+        lot, about = self._books.lot, lot_of(raw)
         code = self._untimely(affair, frame, now) or self._unsuited(affair, bid, lot, now)
+        if about is not None and about != self._books.lot_id:
+            return self._refuse_elsewhere(affair, bid, code or RejectCode.LOT_CLOSED, lot_id=about, raw=raw, now=now)
         if code is not None or lot is None:
             return self._refuse(affair, bid, code or RejectCode.UNAVAILABLE, ask=self._books.ask, raw=raw, now=now)
         return self._judge(affair, bid, lot, raw, now)
 
-    def _repeated(
-        self, affair: Affair, frame: Frame, raw: bytes, known: tuple[Repeated, Answer | bytes], now: Now
+    def _replayed(self, affair: Affair, bid: Bid, raw: bytes, now: Now) -> list[Effect]:
+        """A counter that came before, under a bid that nobody remembers: nothing that an honest bidder still waits for."""
+        lot_id = lot_of(raw) or self._books.lot_id
+        refusal = self._books.reject(RejectCode.LATE, price=bid.price, lot_id=lot_id)
+        return [*self._books.evidence(affair.device_id, "replay", [raw], now), Send(affair.device_id, refusal)]
+
+    def _refuse_elsewhere(
+        self, affair: Affair, bid: Bid, code: RejectCode, *, lot_id: LotId, raw: bytes, now: Now
     ) -> list[Effect]:
-        how, answer = known
-        if how is Repeated.OTHER:
-            refusal = self._books.reject(RejectCode.INVALID, price=MicroPerKwh(round(frame.bid_price * MICRO_PER_CENT)))
-            evidence = self._books.evidence(affair, "bid_id_reused", [raw], now)
+        """A bid for a lot that is not open any more is answered for that lot; the bidder's bid in the open one stands."""
+        envelope = self._books.reject(code, price=bid.price, lot_id=lot_id)
+        affair.memory.remember(
+            bid.message_id, raw, self._books.stamped(envelope, affair.device_id, now), now.monotonic_s
+        )
+        record = BidRow(lot_id, bid.bidder, bid.message_id, bid.energy, bid.price, STATES[code], now.wall_us)
+        return [RecordBid(record), Send(affair.device_id, envelope)]
+
+    def _repeated(self, affair: Affair, frame: Frame, raw: bytes, known: Recalled, now: Now) -> list[Effect]:
+        if known.how is Repeated.OTHER:
+            price = MicroPerKwh(round(frame.bid_price * MICRO_PER_CENT))
+            refusal = self._books.reject(RejectCode.INVALID, price=price, lot_id=lot_of(raw) or NO_LOT)
+            evidence = self._books.evidence(affair.device_id, "bid_id_reused", [known.first, raw], now)
             return [*evidence, Send(affair.device_id, refusal)]
-        envelope = _stored(answer)
+        envelope = _stored(known.answer)
         repeats: list[Effect] = [Count("repeated", "BID")]
         return [*repeats, Send(affair.device_id, envelope)] if envelope is not None and envelope.raw else repeats
 
@@ -105,7 +125,7 @@ class Bids:
         return effects + self._take(affair, bid, raw, now)
 
     def _take(self, affair: Affair, bid: Bid, raw: bytes, now: Now) -> list[Effect]:
-        live = LiveBid(bid, Answer())
+        live = LiveBid(bid, Answer(), self._books.lot_id, raw)
         affair.memory.remember(bid.message_id, raw, live.answer, now.monotonic_s)
         if affair.live is not None:
             affair.live.answer.successor = live.answer
@@ -114,16 +134,17 @@ class Bids:
         record = self._record(bid, "standing", now)
         if self._mechanism.immediate:
             return [record]
-        live.answer.envelope = Envelope(self._books.response(bid_price=bid.price))
+        live.answer.envelope = self._books.response(bid_price=bid.price)
         return [record, Send(affair.device_id, live.answer.envelope)]
 
     def _refuse(
         self, affair: Affair, bid: Bid, code: RejectCode, *, ask: MicroPerKwh, raw: bytes, now: Now
     ) -> list[Effect]:
         """Reject a bid. In a sealed lot it takes with it the one it would replace: a Reject frees the bidder."""
-        before, envelope = affair.live, self._books.reject(code, price=bid.price, ask=ask)
+        before, lot_id = affair.live, lot_of(raw) or self._books.lot_id
+        envelope = self._books.reject(code, price=bid.price, lot_id=lot_id, ask=ask)
         # Stamped at once: nothing changes a refusal any more, so its bytes alone are remembered.
-        answer = self._books.stamped(envelope, now)
+        answer = self._books.stamped(envelope, affair.device_id, now)
         affair.memory.remember(bid.message_id, raw, answer, now.monotonic_s)
         if before is not None and self._books.withdraw(affair):
             before.answer.envelope = envelope
@@ -133,7 +154,7 @@ class Bids:
         """A bid that took part does so no longer; its bidder is told."""
         affair = self._books.affairs.get(bidder, now.monotonic_s)
         assert affair.live is not None
-        envelope = self._books.reject(code, price=affair.live.bid.price, ask=ask)
+        envelope = self._books.reject(code, price=affair.live.bid.price, lot_id=affair.live.lot_id, ask=ask)
         affair.live.answer.envelope = envelope
         affair.free()
         return [Send(bidder, envelope)]
@@ -144,8 +165,8 @@ class Bids:
         if live is None or not self._books.withdraw(affair):
             return []
         # Its repetition, after a reconnect, must not say that it still takes part.
-        gone = self._books.reject(RejectCode.LOT_CLOSED, price=live.bid.price)
-        self._books.stamped(gone, now)
+        gone = self._books.reject(RejectCode.LOT_CLOSED, price=live.bid.price, lot_id=live.lot_id)
+        self._books.stamped(gone, affair.device_id, now)
         live.answer.envelope = gone
         return [Count("bids_withdrawn")]
 
@@ -157,4 +178,4 @@ class Bids:
 
 def _stored(answer: Answer | bytes) -> Envelope | None:
     """The last answer to a Bid; None: it is still on its way."""
-    return Envelope(decode(answer), answer) if isinstance(answer, bytes) else answer.newest().envelope
+    return Envelope(decode(answer[:FRAME_SIZE]), answer) if isinstance(answer, bytes) else answer.newest().envelope

@@ -4,25 +4,22 @@ It knows no order of events: `bids`, `promises` and `desk` decide; this holds wh
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from bess_node import rows
 from bess_node.affairs import Affair, Affairs, Reservations
 from bess_node.store import Store
 from etp import messages
 from etp.clock import Now
 from etp.codes import FailureCode, RejectCode, TerminateCode
-from etp.effects import Count, Effect, Envelope, Write
+from etp.effects import Effect, Envelope
+from etp.evidence import Evidence
 from etp.frame import Frame
-from etp.ids import Ids
 from etp.limits import Limits
-from etp.queue import stamp
+from etp.profile import Profile
+from etp.record import NO_LOT
 from etp.timing import Timing, is_from_future, is_late
 from etp.units import MICRO_PER_CENT, DeviceId, LotId, MicroPerKwh, Wh
 from market.auction import LotTerms, Mechanism
-
-EVIDENCE_PER_S: Final = 10
-"""Rows of evidence per second: a flood of conflicting ids cannot fill the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class Books:
     device_id: DeviceId
     rules: LotRules
     store: Store
-    ids: Ids
+    profile: Profile
     limits: Limits
     timing: Timing
     affairs: Affairs
@@ -71,8 +68,17 @@ class Books:
     stopping: bool = False
     storage_bad_until_s: float = 0.0
     """After a failed commit nothing new is promised before this."""
-    evidence_s: float = 0.0
-    evidence_count: int = 0
+    kept: Evidence = field(default_factory=Evidence)
+
+    @property
+    def lot_id(self) -> LotId:
+        """The open lot's id; 0: there is none."""
+        return self.lot.lot_id if self.lot else NO_LOT
+
+    def is_past(self, lot_id: LotId) -> bool:
+        """Whether a lot can never be sold any more: neither open nor promised, nor an id that is still to be given."""
+        unused = lot_id > self.profile.ids.last
+        return not unused and lot_id != self.lot_id and self.reservations.get(lot_id) is None
 
     @property
     def selling(self) -> bool:
@@ -103,22 +109,26 @@ class Books:
         """What is held, and what may be bid for now."""
         return messages.Offer(self.store.held_wh, self.available_wh)
 
-    def response(self, *, bid_price: MicroPerKwh = MicroPerKwh(0)) -> Frame:
-        """A Response of now; `bid_price` in the answer to a Bid that takes part."""
-        return messages.response(self.device_id, offer=self.offer(), ask=self.ask, bid_price=bid_price)
+    def response(self, *, bid_price: MicroPerKwh = MicroPerKwh(0)) -> Envelope:
+        """A Response of now, about the open lot; `bid_price` in the answer to a Bid that takes part."""
+        told = messages.response(self.device_id, offer=self.offer(), ask=self.ask, bid_price=bid_price)
+        return Envelope(told, lot_id=self.lot_id)
 
-    def reject(self, code: RejectCode, *, price: MicroPerKwh, ask: MicroPerKwh = MicroPerKwh(0)) -> Envelope:
-        """A Reject of a bid at `price`."""
+    def reject(
+        self, code: RejectCode, *, price: MicroPerKwh, lot_id: LotId, ask: MicroPerKwh = MicroPerKwh(0)
+    ) -> Envelope:
+        """A Reject of a bid at `price` in a lot."""
         refused = price / MICRO_PER_CENT
-        return Envelope(messages.reject(self.device_id, code, refused=refused, ask=ask, available=self.available_wh))
+        told = messages.reject(self.device_id, code, refused=refused, ask=ask, available=self.available_wh)
+        return Envelope(told, lot_id=lot_id)
 
-    def terminate(self, code: TerminateCode) -> Envelope:
-        """A Terminate."""
-        return Envelope(messages.terminate(self.device_id, code))
+    def terminate(self, code: TerminateCode, lot_id: LotId) -> Envelope:
+        """A Terminate of a lot: with TIMEOUT or CANNOT_DELIVER a refund to whom it is addressed, so never after a trade."""
+        return Envelope(messages.terminate(self.device_id, code), lot_id=lot_id)
 
-    def stamped(self, envelope: Envelope, now: Now) -> bytes:
+    def stamped(self, envelope: Envelope, to: DeviceId, now: Now) -> bytes:
         """Fix the envelope's bytes with an id of now: it promises, or is a promise's end."""
-        return stamp(envelope, self.ids, now)
+        return self.profile.stamp(envelope, to, now)
 
     def withdraw(self, affair: Affair) -> bool:
         """Take a device's bid out where the mechanism lets it go (sealed); whether it did."""
@@ -137,12 +147,6 @@ class Books:
         """Further ahead of our clock than an honest clock is."""
         return is_from_future(frame.message_id, now.wall_us, future_limit_ms=self.timing.future_limit_ms)
 
-    def evidence(self, affair: Affair, kind: str, frames: list[bytes], now: Now) -> list[Effect]:
-        """Keep what shows that a peer said two things under one id; bounded in a flood."""
-        if now.monotonic_s >= self.evidence_s + 1.0:
-            self.evidence_s, self.evidence_count = now.monotonic_s, 0
-        self.evidence_count += 1
-        counted = Count("security", kind)
-        if self.evidence_count > EVIDENCE_PER_S:
-            return [counted]
-        return [counted, Write((rows.evidence(affair.device_id, now.wall_us, kind=kind, frames=frames),))]
+    def evidence(self, device_id: DeviceId, kind: str, frames: list[bytes], now: Now) -> list[Effect]:
+        """Keep what shows that a peer broke a rule."""
+        return self.kept.keep(device_id, kind, frames, now)

@@ -11,8 +11,8 @@ from bess_node.solar import Solar
 from bess_node.store import MICRO, Store
 from etp.clock import Now
 from etp.effects import Row
-from etp.ids import Ids
 from etp.limits import Limits
+from etp.profile import Profile
 from etp.timing import Timing
 from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, MicroPerKwh, Wh
 from market.mechanisms import MECHANISMS
@@ -29,14 +29,14 @@ def limits_of(settings: BessSettings) -> Limits:
 
 
 def desk_of(
-    settings: BessSettings, *, series: PriceSeries | None, level: Row | None, ids: Ids, limits: Limits, now: Now
+    settings: BessSettings, *, series: PriceSeries | None, level: Row | None, profile: Profile, limits: Limits, now: Now
 ) -> Desk:
     """The desk. `series`: the recorded prices, `level`: the battery as the journal left it. Raises SettingsError."""
     return Desk(
         DeviceId(settings.device_id),
         rules=_rules(settings),
         store=_store(settings, series, level, now),
-        ids=ids,
+        profile=profile,
         limits=limits,
         timing=Timing(),
         started=now,

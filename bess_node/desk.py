@@ -20,8 +20,11 @@ from etp.clock import Now
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.effects import Broadcast, Commit, Count, Disconnect, Effect, Envelope, Log, Lookup, Row, Send, Write
 from etp.frame import Frame
-from etp.ids import Ids
 from etp.limits import Limits
+from etp.profile import Profile
+from etp.record import lot_of, sender_of
+from etp.session import Violation
+from etp.signed import EVIDENT
 from etp.state import LotState
 from etp.timing import TIMING, Timing
 from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
@@ -39,7 +42,7 @@ class Desk:
         *,
         rules: LotRules,
         store: Store,
-        ids: Ids,
+        profile: Profile,
         limits: Limits,
         timing: Timing,
         started: Now,
@@ -47,7 +50,7 @@ class Desk:
         self.device_id = device_id
         self.store = store
         self._mechanism = rules.mechanism
-        self._books = Books(device_id, rules, store, ids, limits, timing, Affairs(limits))
+        self._books = Books(device_id, rules, store, profile, limits, timing, Affairs(limits))
         self._bids = Bids(self._books, started.wall_us)
         self._promises = Promises(self._books)
         self._announced: tuple[LotId, Wh, MicroPerKwh] | None = None
@@ -82,6 +85,10 @@ class Desk:
     def offer(self) -> messages.Offer:
         """What is held, and what may be bid for now."""
         return self._books.offer()
+
+    def response(self) -> Envelope:
+        """The Response of now, unasked."""
+        return self._books.response()
 
     def view(self) -> dict[str, object]:
         """What the owner may see at any time: store, open lot and best standing bid."""
@@ -132,7 +139,7 @@ class Desk:
             max_s=rules.max_s,
             hide_reserve=rules.hide_reserve,
         )
-        lot_id = lot.lot_id if lot else LotId(books.ids.next(now.wall_us))
+        lot_id = lot.lot_id if lot else LotId(books.profile.ids.next(now.wall_us))
         books.lot = OpenLot(lot_id, terms, self._mechanism.open(terms), sha256())
 
     def _announce(self, now: Now) -> list[Effect]:
@@ -147,7 +154,8 @@ class Desk:
             self._announce_at = due
             return []
         self._announced, self._announced_s, self._announce_at = current, now.monotonic_s, None
-        return [Broadcast(books.response())]
+        told = books.response()
+        return [Broadcast(told.frame, told.lot_id)]
 
     # -- sessions
 
@@ -166,21 +174,29 @@ class Desk:
         affair.connected = False
         return self._bids.session_lost(affair, now)
 
-    def receive(self, device_id: DeviceId, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
-        """A valid frame of the role from a bound session."""
+    def receive(self, device_id: DeviceId, frame: Frame, raw: bytes, now: Now, *, fresh: bool = True) -> list[Effect]:
+        """A valid frame of the role from a bound session. What is not `fresh` is at most a repetition of a Bid or Confirm."""
         affair = self._books.affairs.get(device_id, now.monotonic_s)
         if frame.message_type == MessageType.BID:
-            return self._bid(affair, frame, raw, now)
+            return self._bid(affair, frame, raw, now, fresh=fresh)
         if frame.message_type == MessageType.CONFIRM:
-            return self._promises.confirm(affair, frame, raw, now)
+            return self._promises.confirm(affair, frame, raw, now)  # bound to its lot: it may come again at any time
+        if not fresh:
+            return self._books.evidence(device_id, "replay", [raw], now)
         if frame.message_type == MessageType.QUERY:
             return self._query(affair, frame, now)
         if frame.message_type == MessageType.TERMINATE:
-            return self._terminate(affair, frame, now)
+            return self._terminate(affair, frame, raw, now)
         return []
 
-    def _bid(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
-        effects = self._bids.receive(affair, frame, raw, now)
+    def blamed(self, violation: Violation, now: Now) -> list[Effect]:
+        """A message against the rules: what concerns identity is kept, as it came."""
+        if violation.kind not in EVIDENT or not violation.raw:
+            return []
+        return self._books.evidence(sender_of(violation.raw), violation.kind, [violation.raw], now)
+
+    def _bid(self, affair: Affair, frame: Frame, raw: bytes, now: Now, *, fresh: bool) -> list[Effect]:
+        effects = self._bids.receive(affair, frame, raw, now, fresh=fresh)
         if self._mechanism.immediate and self._books.has_bids:
             effects += self._close(now)
         return effects
@@ -188,12 +204,13 @@ class Desk:
     def _query(self, affair: Affair, frame: Frame, now: Now) -> list[Effect]:
         if self._books.is_late(frame, now) or self._books.is_from_future(frame, now):
             return [Count("late_messages", "QUERY")]
-        return [Send(affair.device_id, Envelope(self._books.response()))]
+        return [Send(affair.device_id, self._books.response())]
 
-    def _terminate(self, affair: Affair, frame: Frame, now: Now) -> list[Effect]:
+    def _terminate(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
         """A buyer declines its Accept, or withdraws its sealed bid; a bid that leads an english lot binds."""
-        effects = self._promises.decline(affair, now)
-        if not effects and self._books.withdraw(affair):
+        effects = self._promises.decline(affair, raw, now)
+        about_open_lot = lot_of(raw) in (None, self._books.lot_id)
+        if not effects and about_open_lot and self._books.withdraw(affair):
             effects.append(Count("bids_withdrawn"))
         if frame.termination_code >= TerminateCode.SHUTTING_DOWN:
             effects.append(Disconnect(affair.device_id))

@@ -11,6 +11,7 @@ from etp.clock import Now
 from etp.codes import MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Count, Effect, Envelope, Lookup, Row, Send, Write
 from etp.frame import Frame
+from etp.record import NO_LOT, lot_of
 from etp.state import AffairInput, LotState
 from etp.timing import carries_time
 from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS
@@ -50,7 +51,7 @@ class Promises:
 
     def _reservation(self, lot: OpenLot, index: int, award: Award, now: Now) -> Reservation:
         # One lot_id has at most one buyer, ever: further winners of a divided lot get ids of their own.
-        lot_id = lot.lot_id if index == 0 else LotId(self._books.ids.next(now.wall_us))
+        lot_id = lot.lot_id if index == 0 else LotId(self._books.profile.ids.next(now.wall_us))
         affair = self._books.affairs.get(award.bid.bidder, now.monotonic_s)
         assert affair.live is not None
         made = Reservation(lot_id, affair.device_id, affair.live, award.energy, award.paid, now.wall_us)
@@ -87,8 +88,8 @@ class Promises:
         frame = messages.accept(
             self._books.device_id, energy=r.energy, paid=r.paid, bid_price=r.live.bid.price, offer=self._books.offer()
         )
-        accept = r.live.answer.envelope = Envelope(frame)
-        self._books.stamped(accept, now)
+        accept = r.live.answer.envelope = Envelope(frame, lot_id=r.lot_id)
+        self._books.stamped(accept, r.bidder, now)
         deadline_s = MonotonicS(now.monotonic_s + self._books.timing.confirm_window_ms / 1000)
         self._books.reservations.accepted(r, accept, deadline_s)
         return [Send(r.bidder, accept), Count("promises", "accepted")]
@@ -98,7 +99,9 @@ class Promises:
         return [Send(r.bidder, self._unavailable(r))]
 
     def _unavailable(self, r: Reservation) -> Envelope:
-        r.live.answer.envelope = self._books.reject(RejectCode.UNAVAILABLE, price=r.live.bid.price)
+        r.live.answer.envelope = self._books.reject(
+            RejectCode.UNAVAILABLE, price=r.live.bid.price, lot_id=r.live.lot_id
+        )
         return r.live.answer.envelope
 
     def _confirmed(self, r: Reservation, commit: Commit, now: Now) -> list[Effect]:
@@ -124,12 +127,15 @@ class Promises:
             answer = self._unavailable(r)
         else:
             ours = self._books.failure is not None or commit.rows[0].body["reason"] == "journal failed"
-            answer = self._books.terminate(TerminateCode.CANNOT_DELIVER if ours else TerminateCode.TIMEOUT)
+            answer = self._books.terminate(TerminateCode.CANNOT_DELIVER if ours else TerminateCode.TIMEOUT, r.lot_id)
         return [Send(r.bidder, answer), *self._answer_others(affair, r, now)]
 
     def _told_short(self, commit: Commit) -> list[Effect]:
         return [
-            Send(DeviceId(int(str(row.body["bidder"]))), self._books.terminate(TerminateCode.CANNOT_DELIVER))
+            Send(
+                DeviceId(int(str(row.body["bidder"]))),
+                self._books.terminate(TerminateCode.CANNOT_DELIVER, LotId(row.lot_id)),
+            )
             for row in commit.rows
             if row.state == "short"
         ]
@@ -157,8 +163,8 @@ class Promises:
             return [Count("repeated", "CONFIRM"), *([Send(affair.device_id, known[1])] if known[1] else [])]
         if known is not None and carries_time(frame.message_id):
             return self._reused(affair, [known[0], raw], now)
-        r = affair.reservation
-        if r is None or r.accept is None:
+        r, about = affair.reservation, lot_of(raw)
+        if r is None or r.accept is None or about not in (None, r.lot_id):
             subject = rows.confirm_subject(affair.device_id, frame.message_id)
             return [Lookup("answer", subject, affair.device_id, frame, raw)]
         if r.resolving:
@@ -177,7 +183,7 @@ class Promises:
             return self.release(r, "other terms", now, code=TerminateCode.CANNOT_DELIVER, confirm=raw)
         self._books.reservations.resolve(r)
         affair.move(AffairInput.CONFIRMED)
-        answer = self._books.stamped(self._books.terminate(TerminateCode.FINISHED), now)
+        answer = self._books.stamped(self._books.terminate(TerminateCode.FINISHED, r.lot_id), r.bidder, now)
         written = rows.confirmed(r, now.wall_us, confirm=raw, answer=answer)
         affair.remember_confirm(frame.message_id, raw, None)
         return [Commit(written, "confirm", (r.lot_id,), now.monotonic_s)]
@@ -187,13 +193,30 @@ class Promises:
         affair = self._books.affairs.get(lookup.device_id, now.monotonic_s)
         if lookup.kind == "answer":
             return self._found_answer(affair, lookup, row, now)
-        about_it = row is not None and _is_about(row, lookup.frame)
+        about, about_it = lot_of(lookup.raw), row is not None and _is_about(row, lookup.frame)
+        if about is not None:
+            return self._answer_for_lot(affair, lookup, row, about, now)
         if lookup.kind == "promise" and not about_it:  # an older one, perhaps: the newest trade of these terms
             terms = messages.terms(lookup.frame)
             subject = rows.terms_subject(affair.device_id, terms.energy, terms.paid)
             return [lookup._replace(kind="trade", subject=subject)]
         stands = row is not None and about_it and row.state == LotState.CONFIRMED.value
-        answer = self._books.terminate(TerminateCode.FINISHED if stands else TerminateCode.TIMEOUT)
+        return self._answer_unmatched(affair, lookup, NO_LOT, stands=stands)
+
+    def _answer_for_lot(
+        self, affair: Affair, lookup: Lookup, delivery: Row | None, lot_id: LotId, now: Now
+    ) -> list[Effect]:
+        """A record names its lot, and the delivery of a lot is in the journal from the moment its trade is."""
+        if lookup.kind != "energy":
+            return [lookup._replace(kind="energy", subject=str(lot_id))]
+        if not self._books.is_past(lot_id):
+            # A Terminate now would be a refund of what this lot may yet be sold for.
+            return self._refused(affair, "confirm_unasked", [lookup.raw], now)
+        stands = delivery is not None and delivery.body["bidder"] == affair.device_id
+        return self._answer_unmatched(affair, lookup, lot_id, stands=stands)
+
+    def _answer_unmatched(self, affair: Affair, lookup: Lookup, lot_id: LotId, *, stands: bool) -> list[Effect]:
+        answer = self._books.terminate(TerminateCode.FINISHED if stands else TerminateCode.TIMEOUT, lot_id)
         affair.remember_confirm(lookup.frame.message_id, lookup.raw, answer)
         return [Send(affair.device_id, answer), Count("confirms_unmatched")]
 
@@ -208,8 +231,11 @@ class Promises:
         return [Lookup("promise", str(affair.device_id), affair.device_id, lookup.frame, lookup.raw)]
 
     def _reused(self, affair: Affair, frames: list[bytes], now: Now) -> list[Effect]:
-        refusal = self._books.reject(RejectCode.INVALID, price=MicroPerKwh(0))
-        evidence = self._books.evidence(affair, "confirm_id_reused", frames, now)
+        return self._refused(affair, "confirm_id_reused", frames, now)
+
+    def _refused(self, affair: Affair, kind: str, frames: list[bytes], now: Now) -> list[Effect]:
+        refusal = self._books.reject(RejectCode.INVALID, price=MicroPerKwh(0), lot_id=lot_of(frames[-1]) or NO_LOT)
+        evidence = self._books.evidence(affair.device_id, kind, frames, now)
         return [*evidence, Send(affair.device_id, refusal)]
 
     # -- giving up
@@ -221,7 +247,7 @@ class Promises:
         self._books.reservations.resolve(r)
         written: tuple[Row, ...] = (rows.released(r, now.wall_us, reason),)
         if confirm is not None and code is not None:
-            answer = self._books.stamped(self._books.terminate(code), now)
+            answer = self._books.stamped(self._books.terminate(code, r.lot_id), r.bidder, now)
             written += (rows.answered(r.lot_id, r.bidder, now.wall_us, confirm=confirm, answer=answer),)
         return [Commit(written, "release", (r.lot_id,), now.monotonic_s), Count("promises_released", reason)]
 
@@ -237,10 +263,10 @@ class Promises:
     def _release_each(self, reservations: Iterable[Reservation], reason: str, now: Now) -> list[Effect]:
         return [effect for r in reservations if not r.resolving for effect in self.release(r, reason, now)]
 
-    def decline(self, affair: Affair, now: Now) -> list[Effect]:
-        """A Terminate from a buyer whose Accept is unresolved."""
+    def decline(self, affair: Affair, raw: bytes, now: Now) -> list[Effect]:
+        """A Terminate from a buyer whose Accept is unresolved; in a record it names that Accept's lot."""
         r = affair.reservation
-        if r is None or r.accept is None or r.resolving:
+        if r is None or r.accept is None or r.resolving or lot_of(raw) not in (None, r.lot_id):
             return []
         self._declined(affair, now)
         return self.release(r, "declined", now)

@@ -1,8 +1,5 @@
 """The journal rows of a lot and its promise: one place that says what is written down, and under which subject."""
 
-from collections.abc import Sequence
-from hashlib import sha256
-
 from bess_node.affairs import Reservation
 from etp.effects import Row, Scalar
 from etp.state import LotState
@@ -72,14 +69,6 @@ def lot_closed(
         "setter_price_micro_per_kwh": setter.price if setter else None,
     }
     return Row("lot", lot_id, state.value, time_us, body, str(lot_id))
-
-
-def evidence(bidder: DeviceId, time_us: WallUs, *, kind: str, frames: Sequence[bytes]) -> Row:
-    """A message_id that came with two contents: both kept."""
-    body: dict[str, Scalar] = {"bidder": bidder, "what": kind}
-    body |= {f"frame_{index}": raw.hex() for index, raw in enumerate(frames)}
-    subject = sha256(b"".join(frames)).hexdigest()[:16]
-    return Row("security", LotId(0), kind, time_us, body, subject)
 
 
 def _terms(r: Reservation) -> dict[str, Scalar]:

@@ -6,8 +6,10 @@ from aggregator_node.__main__ import main as aggregator_main
 from aggregator_node.settings import AggregatorSettings
 from bess_node.__main__ import main as bess_main
 from bess_node.settings import BessSettings
-from cli import decode, export
+from cli import decode, export, keygen, registry
 from cli.demo.settings import DemoSettings
+from cli.devnet import devnet
+from contracts.devnet.settings import DevnetSettings
 from runtime.io.settings import command
 
 app = typer.Typer(
@@ -35,8 +37,13 @@ app.command("demo", help="Watch batteries sell recorded days to competing buyers
 )
 app.command("bess", help="Serve one battery: the seller's daemon.")(command(BessSettings, bess_main))
 app.command("aggregator", help="Buy energy: the buyer's daemon.")(command(AggregatorSettings, aggregator_main))
+app.command("devnet", help="Serve a Solana chain of your own on loopback, with a faucet.")(
+    command(DevnetSettings, devnet)
+)
 app.command("decode")(decode.command)
 app.command("export")(export.command)
+app.command("keygen")(keygen.command)
+app.add_typer(registry.app, name="registry")
 
 if __name__ == "__main__":
     app()

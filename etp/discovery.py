@@ -11,30 +11,35 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from etp import messages
 from etp.clock import Now
 from etp.codes import MessageType
 from etp.discovery_limits import REGISTER_PERIOD_S, Address, DiscoveryLimits
-from etp.frame import FRAME_SIZE, Frame, decode, encode, invalid
-from etp.ids import Ids
-from etp.messages import Offer
+from etp.effects import Envelope
+from etp.frame import OFFSETS, Frame
 from etp.pace import Pace
+from etp.profile import DatagramProfile, Refused
+from etp.record import NO_LOT
 from etp.timing import Timing, is_from_future, is_late
-from etp.units import DeviceId, MicroPerKwh, MonotonicS
+from etp.units import DeviceId, LotId, MonotonicS
+
+DEVICE_ID: Final = slice(OFFSETS["device_id"], OFFSETS["ttl"])
 
 
 class Counted(StrEnum):
     """What is counted: why a datagram was ignored, or what was done."""
 
     LENGTH = "length"
-    """Not 84 bytes."""
+    """Not the profile's size."""
     SOURCE = "source"
     """From port 0, which cannot be answered."""
     RATE = "rate"
     """More from one address than its share."""
     INVALID = "invalid"
+    UNPROVEN = "unproven"
+    """In `signed`: no record of a member, to us, new, and of its key."""
     OWN = "own"
     """Our own device_id: multicast is looped back."""
     UNWANTED = "unwanted"
@@ -53,6 +58,16 @@ class Counted(StrEnum):
     """A Query got its Response."""
     PROBED = "probed"
     """A Query went to one address."""
+
+
+class Outgoing(NamedTuple):
+    """A datagram that waits."""
+
+    frame: Frame
+    to: Address
+    reader: DeviceId | None = None
+    """The device at that address, where it is known."""
+    lot_id: LotId = NO_LOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +127,18 @@ class Discovery:
         device_id: DeviceId,
         group: Address,
         *,
-        ids: Ids,
+        profile: DatagramProfile,
         rng: random.Random,
         limits: DiscoveryLimits,
         timing: Timing,
     ) -> None:
         self.device_id, self.group = device_id, group
         self.counts: Counter[Counted] = Counter()
-        self._ids, self._rng, self._limits, self._timing = ids, rng, limits, timing
-        self._outgoing: deque[tuple[Frame, Address]] = deque()
+        self._profile, self._rng, self._limits, self._timing = profile, rng, limits, timing
+        self._outgoing: deque[Outgoing] = deque()
         self._events: deque[Event] = deque()
         self._register_s = MonotonicS(0.0)
+        self._own = device_id.to_bytes(8, "little")
 
     def events(self) -> Iterator[Event]:
         """What happened since the last call."""
@@ -132,7 +148,7 @@ class Discovery:
     def advance(self, now: Now) -> None:
         """Do what is due."""
         if self._register_s <= now.monotonic_s:
-            self._outgoing.append((messages.register(self.device_id), self.group))
+            self._outgoing.append(Outgoing(messages.register(self.device_id), self.group))
             self._register_s = self._after(REGISTER_PERIOD_S, now)
 
     def _after(self, period_s: float, now: Now) -> MonotonicS:
@@ -140,32 +156,36 @@ class Discovery:
 
     def datagrams_to_send(self, now: Now) -> list[tuple[bytes, Address]]:
         """The datagrams that leave now and where to, stamped as they leave."""
-        leaving = [(self._stamp(frame, to, now), to) for frame, to in self._outgoing]
+        leaving = [(self._stamp(one, now), one.to) for one in self._outgoing]
         self._outgoing.clear()
         return leaving
 
-    def _stamp(self, frame: Frame, _to: Address, now: Now) -> bytes:
-        return encode(messages.stamped(frame, self._ids.next(now.wall_us)))
+    def _stamp(self, one: "Outgoing", now: Now) -> bytes:
+        envelope = Envelope(one.frame, lot_id=one.lot_id)
+        if one.to == self.group:
+            return self._profile.stamp_to_group(envelope, now)
+        return self._profile.stamp(envelope, one.reader, now)
 
-    def _read(self, data: bytes, source: Address) -> Frame | None:
-        """The frame in a datagram, if it is one that this role acts on."""
-        frame = decode(data) if len(data) == FRAME_SIZE else None
-        fault = self._fault(frame, source)
+    def _read(self, data: bytes, source: Address, now: Now) -> Frame | None:
+        """The frame in a datagram, if it is one that this role acts on. What costs nothing is looked at first."""
+        fault = self._fault(data, source)
         if fault is not None:
             self.counts[fault] += 1
             return None
-        return frame
+        reading = self._profile.read_datagram(data, now)
+        if isinstance(reading, Refused):
+            self.counts[Counted.INVALID if reading.kind == "invalid" else Counted.UNPROVEN] += 1
+            return None
+        return reading.frame
 
-    def _fault(self, frame: Frame | None, source: Address) -> Counted | None:
-        if frame is None:
+    def _fault(self, data: bytes, source: Address) -> Counted | None:
+        if len(data) != self._profile.size:
             return Counted.LENGTH
         if source[1] == 0:
             return Counted.SOURCE
-        if invalid(frame) is not None:
-            return Counted.INVALID
-        if frame.device_id == self.device_id:
+        if data[DEVICE_ID] == self._own:
             return Counted.OWN
-        return None if frame.message_type in self.WANTED else Counted.UNWANTED
+        return None if data[0] in self.WANTED else Counted.UNWANTED
 
     def _is_timely(self, frame: Frame, now: Now) -> bool:
         kind, stamp, wall_us = frame.message_type, frame.message_id, now.wall_us
@@ -179,7 +199,7 @@ class Discovery:
 
 
 class BessDiscovery(Discovery):
-    """The seller's: says that it is there, answers Queries. `offer` tells what is for sale now and the ask."""
+    """The seller's: says that it is there, answers Queries. `offer` is the Response of now."""
 
     WANTED = frozenset({MessageType.QUERY})
 
@@ -188,15 +208,15 @@ class BessDiscovery(Discovery):
         device_id: DeviceId,
         group: Address,
         *,
-        offer: Callable[[], tuple[Offer, MicroPerKwh]],
-        ids: Ids,
+        offer: Callable[[], Envelope],
+        profile: DatagramProfile,
         rng: random.Random,
         limits: DiscoveryLimits,
         timing: Timing,
     ) -> None:
-        super().__init__(device_id, group, ids=ids, rng=rng, limits=limits, timing=timing)
+        super().__init__(device_id, group, profile=profile, rng=rng, limits=limits, timing=timing)
         self._offer = offer
-        self._replies: list[tuple[float, int, Address]] = []
+        self._replies: list[tuple[float, int, Address, DeviceId]] = []
         self._arrival = 0
         self._pace = Pace(
             per_address=limits.replies_per_address,
@@ -207,18 +227,18 @@ class BessDiscovery(Discovery):
 
     def receive_datagram(self, data: bytes, source: Address, now: Now) -> None:
         """Take one datagram: a Query is answered later, by unicast; all else is ignored and counted."""
-        frame = self._read(data, source)
+        frame = self._read(data, source, now)
         if frame is not None and self._is_timely(frame, now):
-            self._plan_reply(source, now)
+            self._plan_reply(source, DeviceId(frame.device_id), now)
 
-    def _plan_reply(self, source: Address, now: Now) -> None:
+    def _plan_reply(self, source: Address, asker: DeviceId, now: Now) -> None:
         latest_s = now.monotonic_s + self._limits.reply_delay_ms / 1000
         earliest_s = self._pace.plan(source, now.monotonic_s, latest_s)
         if earliest_s is None:
             self.counts[Counted.PACED] += 1
             return
         self._arrival += 1
-        heapq.heappush(self._replies, (self._rng.uniform(earliest_s, latest_s), self._arrival, source))
+        heapq.heappush(self._replies, (self._rng.uniform(earliest_s, latest_s), self._arrival, source, asker))
 
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` and `datagrams_to_send` have something to do."""
@@ -228,8 +248,8 @@ class BessDiscovery(Discovery):
         """Do what is due."""
         super().advance(now)
         while self._replies and self._replies[0][0] <= now.monotonic_s:
-            _, _, source = heapq.heappop(self._replies)
-            offer, ask = self._offer()
-            self._outgoing.append((messages.response(self.device_id, offer=offer, ask=ask), source))
+            _, _, source, asker = heapq.heappop(self._replies)
+            told = self._offer()
+            self._outgoing.append(Outgoing(told.frame, source, asker, told.lot_id))
             self._pace.sent(source, now.monotonic_s)
             self.counts[Counted.ANSWERED] += 1

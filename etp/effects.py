@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from etp.frame import Frame
-from etp.units import DeviceId, MessageId, MicroPerKwh, MonotonicS, WallUs, Wh
+from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, MonotonicS, WallUs, Wh
 
 Scalar: TypeAlias = int | str | bool | None
 
@@ -48,6 +48,8 @@ class Envelope:
 
     frame: Frame
     raw: bytes | None = None
+    lot_id: LotId = LotId(0)
+    """The lot that it speaks of, 0: none; in `plain` nobody is told."""
 
 
 class Send(NamedTuple):
@@ -61,6 +63,7 @@ class Broadcast(NamedTuple):
     """Queue a copy of a frame for every session."""
 
     frame: Frame
+    lot_id: LotId = LotId(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,15 @@ TCP, UDP, tests and fuzzers. Knows nothing of sessions or clocks.
 
 import struct
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from construct import Float64l, Int8ul, Int64ul, Struct, Terminated  # type: ignore[import-untyped]
+from construct import Float64l, Int8ul, Int64ul, Struct, Terminated
 
 from etp.codes import Health, MessageType
 from etp.errors import FrameLengthError
 from etp.units import MICRO_PER_CENT, QUANTUM_TOLERANCE, WH_PER_KWH
 
-FRAME: Final = Struct(
+FRAME: Final[Any] = Struct(
     "message_type" / Int8ul,
     "message_id" / Int64ul,
     "device_id" / Int64ul,

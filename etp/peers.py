@@ -14,12 +14,12 @@ from etp import messages
 from etp.bucket import Bucket
 from etp.clock import Now
 from etp.codes import MessageType
-from etp.discovery import ClockSample, Counted, Discovery, PeerFound, PeerLost, PeerMoved, ResponseSeen
+from etp.discovery import ClockSample, Counted, Discovery, Outgoing, PeerFound, PeerLost, PeerMoved, ResponseSeen
 from etp.discovery_limits import QUERY_PERIOD_S, Address, DiscoveryLimits
 from etp.frame import Frame
-from etp.ids import Ids
 from etp.offset import OffsetEstimator
 from etp.pace import Pace, is_loopback, take_one
+from etp.profile import DatagramProfile
 from etp.timing import Timing
 from etp.units import DeviceId, MonotonicS
 
@@ -58,12 +58,12 @@ class AggregatorDiscovery(Discovery):
         device_id: DeviceId,
         group: Address,
         *,
-        ids: Ids,
+        profile: DatagramProfile,
         rng: random.Random,
         limits: DiscoveryLimits,
         timing: Timing,
     ) -> None:
-        super().__init__(device_id, group, ids=ids, rng=rng, limits=limits, timing=timing)
+        super().__init__(device_id, group, profile=profile, rng=rng, limits=limits, timing=timing)
         self._query_s = MonotonicS(0.0)
         self._asked: tuple[Now, int] | None = None
         self._peers: OrderedDict[DeviceId, Peer] = OrderedDict()  # least recently heard first
@@ -96,9 +96,12 @@ class AggregatorDiscovery(Discovery):
         if not self._within_rate(source[0], now):
             self.counts[Counted.RATE] += 1
             return
-        frame = self._read(data, source)
-        if frame is None or self._is_duplicate(data, now):
+        if self._is_duplicate(data, now):
             return
+        frame = self._read(data, source, now)
+        if frame is None:
+            return
+        self._remember(data, now)
         if frame.message_type == MessageType.REGISTER:
             self._on_register(frame, source, now)
         else:
@@ -127,10 +130,12 @@ class AggregatorDiscovery(Discovery):
         if data in recent:
             self.counts[Counted.DUPLICATE] += 1
             return True
-        if len(recent) >= self._limits.recent_frames:
-            recent.popitem(last=False)
-        recent[data] = now_s + self._limits.recent_s
         return False
+
+    def _remember(self, data: bytes, now: Now) -> None:
+        if len(self._recent) >= self._limits.recent_frames:
+            self._recent.popitem(last=False)
+        self._recent[data] = now.monotonic_s + self._limits.recent_s
 
     def _on_register(self, frame: Frame, source: Address, now: Now) -> None:
         if not self._is_timely(frame, now):
@@ -139,7 +144,7 @@ class AggregatorDiscovery(Discovery):
         if peer is not None and peer.address == source:
             self._heard(peer, now)
         else:
-            self._probe(source, now)
+            self._probe(source, DeviceId(frame.device_id), now)
 
     def _on_response(self, frame: Frame, source: Address, now: Now) -> None:
         peer = self._peers.get(DeviceId(frame.device_id))
@@ -223,7 +228,7 @@ class AggregatorDiscovery(Discovery):
             contest.until_s = max(
                 contest.until_s, now.monotonic_s + self._limits.contest_s - self._limits.contest_probe_s
             )
-            self._probe(self._peers[device_id].address, now)
+            self._probe(self._peers[device_id].address, device_id, now)
 
     def _move(self, peer: Peer, to: Address, now: Now) -> None:
         self._contests.pop(peer.device_id)
@@ -238,12 +243,12 @@ class AggregatorDiscovery(Discovery):
 
     # -- out
 
-    def _probe(self, target: Address, now: Now) -> None:
+    def _probe(self, target: Address, device_id: DeviceId, now: Now) -> None:
         if self._pace.plan(target, now.monotonic_s, now.monotonic_s) is None:
             self.counts[Counted.PACED] += 1
             return
         self._pace.sent(target, now.monotonic_s)
-        self._outgoing.append((messages.query(self.device_id), target))
+        self._outgoing.append(Outgoing(messages.query(self.device_id), target, device_id))
         self.counts[Counted.PROBED] += 1
 
     def next_deadline(self) -> MonotonicS | None:
@@ -258,17 +263,17 @@ class AggregatorDiscovery(Discovery):
         """Do what is due."""
         super().advance(now)
         if self._query_s <= now.monotonic_s:
-            self._outgoing.append((messages.query(self.device_id), self.group))
+            self._outgoing.append(Outgoing(messages.query(self.device_id), self.group))
             self._query_s = self._after(QUERY_PERIOD_S, now)
         self._expire(now.monotonic_s)
         for device_id, contest in list(self._contests.items()):
             self._advance_contest(device_id, contest, now)
 
-    def _stamp(self, frame: Frame, to: Address, now: Now) -> bytes:
-        raw = super()._stamp(frame, to, now)
-        if to == self.group and frame.message_type == MessageType.QUERY:
+    def _stamp(self, one: Outgoing, now: Now) -> bytes:
+        raw = super()._stamp(one, now)
+        if one.to == self.group and one.frame.message_type == MessageType.QUERY:
             # Only Queries to all are timed: an answer to a probe that pairs with one looks slower, never faster.
-            self._asked = (now, self._ids.last)
+            self._asked = (now, self._profile.ids.last)
             for peer in self._peers.values():
-                peer.offset.asked(now, message_id=self._ids.last)
+                peer.offset.asked(now, message_id=self._profile.ids.last)
         return raw

@@ -10,10 +10,9 @@ from typing import Final
 from etp.clock import Now
 from etp.codes import MessageType
 from etp.effects import Envelope
-from etp.frame import LAYOUT
-from etp.ids import Ids
+from etp.profile import Profile
 from etp.timing import TIMING
-from etp.units import MonotonicS
+from etp.units import DeviceId, MonotonicS
 
 LAST: Final = 255
 """Behind every priority of the table: a farewell never overtakes the answers before it."""
@@ -30,8 +29,10 @@ class QueueFull(Exception):
 class SendQueue:
     """Envelopes in order of priority, then of arrival."""
 
-    def __init__(self, ids: Ids, maximum: int) -> None:
-        self._ids = ids
+    def __init__(self, profile: Profile, maximum: int) -> None:
+        self.to: DeviceId | None = None
+        """Who reads it, once that is known."""
+        self._profile = profile
         self._maximum = maximum
         self._heap: list[tuple[int, int, MonotonicS, Envelope]] = []
         self._arrival = 0
@@ -72,13 +73,6 @@ class SendQueue:
                 if timing.droppable and (now.monotonic_s - queued_s) * 1000 > timing.max_delay_ms:
                     self.dropped += 1
                     continue
-                raw = stamp(envelope, self._ids, now)
+                raw = self._profile.stamp(envelope, self.to, now)
             frames.append(raw)
         return frames
-
-
-def stamp(envelope: Envelope, ids: Ids, now: Now) -> bytes:
-    """Give an envelope its bytes, once, with an id of now: they leave as they are, `frame` keeps none."""
-    kind, _, *rest = envelope.frame
-    envelope.raw = LAYOUT.pack(kind, ids.next(now.wall_us), *rest)
-    return envelope.raw

@@ -6,6 +6,7 @@ Bounded and expiring; Confirms that decided a promise are remembered by the jour
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from etp.effects import Envelope
 from etp.timing import carries_time
@@ -36,6 +37,15 @@ class Repeated(Enum):
     OTHER = "other"
 
 
+class Recalled(NamedTuple):
+    """What is known of an id."""
+
+    how: Repeated
+    answer: Answer | bytes
+    first: bytes
+    """What came first under it."""
+
+
 class BidMemory:
     """The Bids of one device, by message_id."""
 
@@ -49,14 +59,14 @@ class BidMemory:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def recall(self, message_id: int, raw: bytes, now_s: MonotonicS) -> tuple[Repeated, Answer | bytes] | None:
+    def recall(self, message_id: int, raw: bytes, now_s: MonotonicS) -> Recalled | None:
         """What is known of an id; None: it is new. In `plain` an id that carries no time may return with other bytes."""
         entry = self._entries.get(message_id)
         if entry is None or entry[2] <= now_s:
             return None
         if entry[0] == raw:
-            return Repeated.SAME, entry[1]
-        return (Repeated.OTHER, entry[1]) if carries_time(message_id) else None
+            return Recalled(Repeated.SAME, entry[1], raw)
+        return Recalled(Repeated.OTHER, entry[1], entry[0]) if carries_time(message_id) else None
 
     def remember(self, message_id: int, raw: bytes, answer: Answer | bytes, now_s: MonotonicS) -> None:
         """Keep a Bid and the place of its answer, or that answer where nothing can follow it."""

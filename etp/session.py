@@ -6,24 +6,32 @@ farewell is queued, and the rest is discarded. What a Bid or Confirm means is th
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 from etp import messages
 from etp.clock import Now
 from etp.codes import MessageType, RejectCode, Role, TerminateCode
 from etp.effects import Envelope
-from etp.frame import FRAME_SIZE, MAX_PRICE_CENTS, Frame, decode, invalid
-from etp.ids import Ids
+from etp.frame import MAX_PRICE_CENTS
 from etp.limits import Limits
+from etp.profile import Plain, Profile, Reading, Received, Refused
 from etp.queue import QueueFull, SendQueue
+from etp.record import NO_LOT, lot_of
 from etp.state import RECEIVE, SESSION, SessionInput, SessionState
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, Wh
 
 PREFIX_SIZE: Final = 4
-PREFIX: Final = FRAME_SIZE.to_bytes(PREFIX_SIZE, "little")
-"""The plain profile's one legal length prefix: u32 little-endian 84."""
-_PACKET: Final = PREFIX_SIZE + FRAME_SIZE
+"""Bytes of the u32 little-endian length before each message on TCP: the profile's one size, or the session ends."""
+
+
+def length_prefix(size: int) -> bytes:
+    """What stands before each message of a profile whose messages have `size` bytes."""
+    return size.to_bytes(PREFIX_SIZE, "little")
+
+
+PREFIX: Final = length_prefix(Plain.size)
+"""The plain profile's: 84."""
 
 
 _AFTER: Final = {
@@ -39,19 +47,14 @@ class Bound:
     device_id: DeviceId
 
 
-class Received(NamedTuple):
-    """A valid frame that the peer's role may send."""
-
-    frame: Frame
-    raw: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A frame against the rules; `kind` is one short word for the counter."""
+    """A message against the rules; `kind` is one short word for the counter."""
 
     kind: str
     reason: str
+    raw: bytes = field(default=b"", compare=False, repr=False)
+    """What was said, where it was a whole message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +79,27 @@ class Session:
     """One connection. `device_id` is ours; the peer's is `peer_id` once bound."""
 
     def __init__(
-        self, role: Role, device_id: DeviceId, ids: Ids, limits: Limits, now: Now, *, quote: Quote = _no_quote
+        self,
+        role: Role,
+        device_id: DeviceId,
+        profile: Profile,
+        limits: Limits,
+        now: Now,
+        *,
+        quote: Quote = _no_quote,
+        expected: DeviceId | None = None,
     ) -> None:
-        self._quote = quote
+        """`expected`: the one device that may answer; None: whoever speaks first."""
+        self._quote, self._expected = quote, expected
+        self._profile = profile
+        self._prefix = length_prefix(profile.size)
+        self._packet = PREFIX_SIZE + profile.size
         self.role = role
         self.device_id = device_id
         self.peer_id: DeviceId | None = None
         self.state = SessionState.AWAITING
-        self.queue = SendQueue(ids, limits.queued_frames)
+        self.queue = SendQueue(profile, limits.queued_frames)
+        self.queue.to = expected
         self._limits = limits
         self._buffer = bytearray()
         self._after = _AFTER[role, self.state]
@@ -105,33 +121,38 @@ class Session:
         if self.state in (SessionState.CLOSING, SessionState.CLOSED):
             return
         self._buffer += data
-        if not self._buffer.startswith(PREFIX):  # a whole one that is right is what nearly always comes
+        if not self._buffer.startswith(self._prefix):  # a whole one that is right is what nearly always comes
             self._judge_prefix(now)
 
     def _judge_prefix(self, now: Now) -> None:
-        if not PREFIX.startswith(self._buffer[:PREFIX_SIZE]):
-            self._protocol_error("length", "the length prefix is not 84", now)
+        if not self._prefix.startswith(self._buffer[:PREFIX_SIZE]):
+            self._protocol_error("length", f"the length prefix is not {self._profile.size}", now)
 
     def has_frame(self) -> bool:
         """Whether a whole frame is waiting to be handled."""
-        return len(self._buffer) >= _PACKET
+        return len(self._buffer) >= self._packet
 
     def events(self, now: Now) -> Iterator[Event]:
         """What happened, of at most `frames_per_turn` frames; `has_frame` says whether there is more."""
-        buffer, events = self._buffer, self._events
+        buffer, events, packet, prefix, read = (
+            self._buffer,
+            self._events,
+            self._packet,
+            self._prefix,
+            self._profile.read,
+        )
         for _ in range(self._limits.frames_per_turn):
-            if len(buffer) < _PACKET or self.state in (SessionState.CLOSING, SessionState.CLOSED):
+            if len(buffer) < packet or self.state in (SessionState.CLOSING, SessionState.CLOSED):
                 break
-            raw = bytes(buffer[PREFIX_SIZE:_PACKET])
-            del buffer[:_PACKET]
+            raw = bytes(buffer[PREFIX_SIZE:packet])
+            del buffer[:packet]
             self._heard_s = now.monotonic_s
-            frame = decode(raw)
-            reason = invalid(frame)
-            if reason is None and frame.device_id == self.peer_id and self._after[frame.message_type] is self.state:
-                yield Received(frame, raw)  # what nearly every frame is
+            reading = read(raw, self.peer_id, now)
+            if type(reading) is Received and self._after[reading.frame.message_type] is self.state:
+                yield reading  # what nearly every message is
             else:
-                self._handle(frame, raw, reason, now)
-            if buffer and not buffer.startswith(PREFIX):
+                self._handle(reading, now)
+            if buffer and not buffer.startswith(prefix):
                 self._judge_prefix(now)
             while events:
                 yield events.popleft()
@@ -139,26 +160,29 @@ class Session:
         while self._events:
             yield self._events.popleft()
 
-    def _handle(self, frame: Frame, raw: bytes, reason: str | None, now: Now) -> None:
-        if reason is not None:
-            self._violation("invalid", reason, frame, RejectCode.INVALID, now)
-        elif self.peer_id is not None and frame.device_id != self.peer_id:
-            self._violation("device", "another device_id than the session's", frame, RejectCode.NOT_AUTHORISED, now)
-        else:
-            self._admit(frame, raw, now)
-
-    def _admit(self, frame: Frame, raw: bytes, now: Now) -> None:
-        after = self._after[frame.message_type]
+    def _handle(self, reading: Reading, now: Now) -> None:
+        if isinstance(reading, Refused):
+            self._violation(reading, now)
+            return
+        after = self._after[reading.frame.message_type]
+        sender = DeviceId(reading.frame.device_id)
+        why = None
         if after is None:
-            self._violation("role", "a type that the peer's role does not send", frame, RejectCode.NOT_AUTHORISED, now)
+            why = "role", "a type that the peer's role does not send"
+        elif self.peer_id is None and self._expected not in (None, sender):
+            why = "device", f"device {sender} answers where device {self._expected} was expected"
+        if after is None or why is not None:
+            assert why is not None
+            code = RejectCode.NOT_AUTHORISED
+            self._violation(Refused(*why, reading.frame, code, reading.raw), now)
             return
         if self.peer_id is None:
-            self.peer_id = DeviceId(frame.device_id)
-            self._events.append(Bound(self.peer_id))
+            self.peer_id = self.queue.to = sender
+            self._events.append(Bound(sender))
         if after is not self.state:
             self.state = after
             self._after = _AFTER[self.role, after]
-        self._events.append(Received(frame, raw))
+        self._events.append(reading)
 
     def receive_eof(self, now: Now) -> None:  # noqa: ARG002 - every input carries its instant
         """The connection is gone, by whoever's will."""
@@ -166,17 +190,17 @@ class Session:
 
     # -- mistakes of the peer
 
-    def _violation(self, kind: str, reason: str, frame: Frame, code: RejectCode, now: Now) -> None:
+    def _violation(self, refused: Refused, now: Now) -> None:
         self._violations += 1
-        self._events.append(Violation(kind, reason))
-        if frame.message_type == MessageType.BID and self.role is Role.BESS:
+        self._events.append(Violation(refused.kind, refused.reason, refused.raw))
+        frame = refused.frame
+        if frame is not None and frame.message_type == MessageType.BID and self.role is Role.BESS:
             legal = 0.0 <= frame.bid_price <= MAX_PRICE_CENTS
-            refused, (ask, available) = _whole(frame.bid_price) if legal else 0.0, self._quote()
-            self.send(
-                Envelope(messages.reject(self.device_id, code, refused=refused, ask=ask, available=available)), now
-            )
+            price, (ask, available) = _whole(frame.bid_price) if legal else 0.0, self._quote()
+            told = messages.reject(self.device_id, refused.code, refused=price, ask=ask, available=available)
+            self.send(Envelope(told, lot_id=lot_of(refused.raw) or NO_LOT), now)
         if self._violations >= self._limits.violations:
-            self._protocol_error("violations", f"{self._violations} frames against the rules", now)
+            self._protocol_error("violations", f"{self._violations} messages against the rules", now)
 
     def _protocol_error(self, kind: str, reason: str, now: Now) -> None:
         self._events.append(Violation(kind, reason))
@@ -208,7 +232,8 @@ class Session:
 
     def data_to_send(self, now: Now) -> bytes:
         """Prefixed frames in order of priority, stamped as they leave; call only while the socket takes more."""
-        return b"".join([PREFIX + raw for raw in self.queue.pop_all(now)])
+        prefix = self._prefix
+        return b"".join([prefix + raw for raw in self.queue.pop_all(now)])
 
     def _close(self, reason: str) -> None:
         if self.state is SessionState.CLOSED:

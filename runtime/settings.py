@@ -73,7 +73,11 @@ class NodeSettings(DaySettings):
     interface: str = Field("127.0.0.1", description="address of the network interface for multicast")
     group: str = Field("239.192.77.77:8888", description="multicast group and port of discovery")
     metrics_ms: int = Field(1000, ge=10, le=600_000, description="how often metrics.json is written, ms")
-    profile: Literal["plain"] = Field("plain", description="wire profile: plain, unauthenticated frames")
+    profile: Literal["signed", "plain"] = Field(
+        "signed", description="what is on the wire: signed records, or plain frames that nobody signs"
+    )
+    key: Path | None = Field(None, description="file with this node's key (etp keygen); default: key.json in its state")
+    registry: Path | None = Field(None, description="file with the market's members and their keys (etp registry)")
     state_dir: Path | None = Field(None, description="directory of the journal; default: etp-ROLE-ID here")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     seed: int | None = Field(

@@ -225,7 +225,7 @@ def _promises_of_buyers(books: Books) -> Iterator[Violation]:
 
 def _is_finished(answer: str) -> bool:
     raw = bytes.fromhex(answer)
-    return len(raw) == FRAME_SIZE and decode(raw).termination_code == TerminateCode.FINISHED
+    return len(raw) >= FRAME_SIZE and decode(raw[:FRAME_SIZE]).termination_code == TerminateCode.FINISHED
 
 
 def _demand(books: Books) -> Iterator[Violation]:

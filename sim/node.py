@@ -7,8 +7,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from etp.clock import Now
 from etp.codes import Role
 from etp.effects import Broadcast, Commit, Disconnect, Effect, Envelope, Lookup, RecordBid, Row, Send, Write
-from etp.ids import Ids
-from etp.session import Bound, Event, Received
+from etp.profile import DatagramProfile, Received
+from etp.session import Bound, Event
 from etp.units import DeviceId, MonotonicS
 from sim.disk import Disk
 from sim.link import End
@@ -21,7 +21,7 @@ COMMIT_S = (0.0005, 0.006)
 class Core(Protocol):
     """What desk and buyer have in common."""
 
-    def receive(self, device_id: DeviceId, frame: Any, raw: bytes, now: Now) -> list[Effect]:
+    def receive(self, device_id: DeviceId, frame: Any, raw: bytes, now: Now, *, fresh: bool) -> list[Effect]:
         """A valid frame."""
 
     def committed(self, commit: Commit, now: Now) -> list[Effect]:
@@ -46,8 +46,8 @@ C = TypeVar("C", bound=Core)
 class Node(Generic[C]):
     """One process: a core, its disk and its links."""
 
-    def __init__(self, role: Role, core: C, ids: Ids, scheduler: Scheduler, rng: random.Random) -> None:
-        self.role, self.core, self.ids = role, core, ids
+    def __init__(self, role: Role, core: C, profile: DatagramProfile, scheduler: Scheduler, rng: random.Random) -> None:
+        self.role, self.core, self.profile = role, core, profile
         self.disk = Disk()
         self.sent: list[bytes] = []
         self._scheduler, self._rng = scheduler, rng
@@ -65,7 +65,8 @@ class Node(Generic[C]):
             opened = "session_bound" if self.role is Role.BESS else "session_opened"
             self.apply(getattr(self.core, opened)(event.device_id, now))
         elif isinstance(event, Received):
-            self.apply(self.core.receive(DeviceId(event.frame.device_id), event.frame, event.raw, now))
+            peer = DeviceId(event.frame.device_id)
+            self.apply(self.core.receive(peer, event.frame, event.raw, now, fresh=event.fresh))
         self.watch()
 
     def gone(self, end: End) -> None:
@@ -83,7 +84,7 @@ class Node(Generic[C]):
                 self._send(effect.device_id, effect.envelope)
             elif isinstance(effect, Broadcast):
                 for device_id in list(self._ends):
-                    self._send(device_id, Envelope(effect.frame))
+                    self._send(device_id, Envelope(effect.frame, lot_id=effect.lot_id))
             elif isinstance(effect, Commit):
                 self._commit(effect)
             elif isinstance(effect, Write):

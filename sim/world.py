@@ -20,14 +20,17 @@ from etp.codes import Role
 from etp.discovery import BessDiscovery, Event, PeerFound
 from etp.discovery_limits import Address, DiscoveryLimits
 from etp.ids import Ids
+from etp.keys import KeyPair
 from etp.limits import Limits
-from etp.messages import Offer
 from etp.peers import AggregatorDiscovery
+from etp.profile import Plain
+from etp.registry import Member, Network, Registry
 from etp.session import Session
+from etp.signed import AnyProfile, Identity, Signed
 from etp.timing import Timing
-from etp.units import MICRO_PER_CENT, MicroPerKwh, MonotonicS, Wh
+from etp.units import MICRO_PER_CENT, DeviceId, MicroPerKwh, MonotonicS, Wh
 from runtime.days import PriceSeries
-from runtime.settings import market_clock
+from runtime.settings import NodeSettings, market_clock
 from sim.air import Air
 from sim.invariants import BatteryBooks, Books, BuyerBooks
 from sim.link import End, Link, Weather
@@ -62,6 +65,7 @@ class World:
         self.plan = plan
         self.scheduler = Scheduler()
         self.rng = random.Random(plan.seed)
+        self.registry = _registry(plan)
         self.batteries = [self._battery(settings) for settings in plan.batteries]
         self.buyers = [self._buyer(settings) for settings in plan.buyers]
         self.links = 0
@@ -69,15 +73,26 @@ class World:
         self.began = self.scheduler.now()
 
     def _battery(self, settings: BessSettings) -> Node[Desk]:
-        now, ids = self.scheduler.now(), Ids(EPOCH_US)
-        desk = desk_of(settings, series=self.plan.series, level=None, ids=ids, limits=limits_of(settings), now=now)
-        return Node(Role.BESS, desk, ids, self.scheduler, self.rng)
+        now, profile = self.scheduler.now(), self._profile(settings, Role.BESS)
+        desk = desk_of(
+            settings, series=self.plan.series, level=None, profile=profile, limits=limits_of(settings), now=now
+        )
+        return Node(Role.BESS, desk, profile, self.scheduler, self.rng)
+
+    def _profile(self, settings: NodeSettings, role: Role) -> AnyProfile:
+        """The node's profile; keys are seeded by the device_id, so a run is the same each time."""
+        ids = Ids(EPOCH_US)
+        if settings.profile == "plain":
+            return Plain(ids)
+        identity = Identity(DeviceId(settings.device_id), role, _key(settings), EPOCH_US // 1_000_000)
+        now = self.scheduler.now()
+        return Signed(identity, self.registry, ids, group=GROUP, timing=Timing(), started=now)
 
     def _buyer(self, settings: AggregatorSettings) -> Node[Buyer]:
-        now, ids = self.scheduler.now(), Ids(EPOCH_US)
+        now, profile = self.scheduler.now(), self._profile(settings, Role.AGGREGATOR)
         seed = settings.seed if settings.seed is not None else self.rng.randrange(2**32)
-        buyer = buyer_of(settings, series=self.plan.series, seed=seed, ids=ids, now=now)
-        return Node(Role.AGGREGATOR, buyer, ids, self.scheduler, self.rng)
+        buyer = buyer_of(settings, series=self.plan.series, seed=seed, profile=profile, now=now)
+        return Node(Role.AGGREGATOR, buyer, profile, self.scheduler, self.rng)
 
     def run(self) -> str:
         """Play the plan; returns the digest."""
@@ -100,11 +115,13 @@ class World:
         for index, battery in enumerate(self.batteries):
             address, desk, rng = (f"10.0.1.{index}", BESS_PORT), battery.core, random.Random(self.rng.random())
             homes[address] = battery
-            seller = BessDiscovery(desk.device_id, GROUP, offer=_offer_of(desk), ids=battery.ids, rng=rng, **shared)
+            seller = BessDiscovery(
+                desk.device_id, GROUP, offer=desk.response, profile=battery.profile, rng=rng, **shared
+            )
             self.air.join(address, seller, lambda _: None).turn()
         for index, buyer in enumerate(self.buyers):
             rng = random.Random(self.rng.random())
-            asker = AggregatorDiscovery(buyer.core.device_id, GROUP, ids=buyer.ids, rng=rng, **shared)
+            asker = AggregatorDiscovery(buyer.core.device_id, GROUP, profile=buyer.profile, rng=rng, **shared)
             self.air.join((f"10.0.2.{index}", BUYER_PORT), asker, self._dialler(buyer, homes)).turn()
 
     def _dialler(self, buyer: Node[Buyer], homes: dict[Address, Node[Desk]]) -> Callable[[Event], None]:
@@ -126,15 +143,16 @@ class World:
         now, link = self.scheduler.now(), Link(self.scheduler, self.plan.weather, self.rng)
         for role, session, happened, gone in (
             (Role.BESS, self._session(battery), battery.happened, battery.gone),
-            (Role.AGGREGATOR, self._session(buyer), buyer.happened, buyer.gone),
+            (Role.AGGREGATOR, self._session(buyer, battery.core.device_id), buyer.happened, buyer.gone),
         ):
             link.ends[role] = End(link, session, happened, gone)
             link.watch(link.ends[role])
-        link.ends[Role.AGGREGATOR].send(buyer.core.hello(now))
+        link.ends[Role.AGGREGATOR].send(buyer.core.hello(now, battery.core.device_id))
         link.on_cut = lambda: self.scheduler.after(self.rng.uniform(*RECONNECT_S), lambda: self.connect(battery, buyer))
 
-    def _session(self, node: Node[Desk] | Node[Buyer]) -> Session:
-        return Session(node.role, node.core.device_id, node.ids, Limits(), self.scheduler.now())
+    def _session(self, node: Node[Desk] | Node[Buyer], expected: DeviceId | None = None) -> Session:
+        now = self.scheduler.now()
+        return Session(node.role, node.core.device_id, node.profile, Limits(), now, expected=expected)
 
     def books(self) -> Books:
         """All journals, for the invariants."""
@@ -166,5 +184,13 @@ class World:
         return digest.hexdigest()
 
 
-def _offer_of(desk: Desk) -> Callable[[], tuple[Offer, MicroPerKwh]]:
-    return lambda: (desk.offer(), desk.ask)
+def _key(settings: NodeSettings) -> KeyPair:
+    return KeyPair(sha256(f"device {settings.device_id}".encode()).digest())
+
+
+def _registry(plan: Plan) -> Registry:
+    """Everybody who takes part."""
+    roles = [(settings, Role.BESS) for settings in plan.batteries]
+    both = [*roles, *((settings, Role.AGGREGATOR) for settings in plan.buyers)]
+    members = (Member(DeviceId(node.device_id), role, _key(node).public, node.profile) for node, role in both)
+    return Registry(Network("simulated"), members)

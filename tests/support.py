@@ -18,7 +18,7 @@ from etp.effects import Broadcast, Commit, Effect, Lookup, Row, Send, Write
 from etp.frame import Frame, decode, encode
 from etp.ids import Ids
 from etp.limits import Limits
-from etp.queue import stamp
+from etp.profile import Plain
 from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, WallUs, Wh
 from market.mechanisms import MECHANISMS
@@ -55,7 +55,7 @@ class Bench:
         for effect in effects:
             self.effects.append(effect)
             if isinstance(effect, Send):
-                raw = effect.envelope.raw or stamp(effect.envelope, self.ids, now)
+                raw = effect.envelope.raw or Plain(self.ids).stamp(effect.envelope, None, now)
                 self.sent.append((effect.device_id, decode(raw) if len(raw) == 84 else effect.envelope.frame, raw))
             elif isinstance(effect, Broadcast):
                 self.broadcast.append(effect.frame)
@@ -140,7 +140,9 @@ def bench(
     )
     rules = LotRules(MECHANISMS[mechanism], MicroPerKwh(500), closing_s, 60.0, Wh(100), hide)
     ids = Ids()
-    desk = Desk(BESS, rules=rules, store=store, ids=ids, limits=limits or Limits(), timing=Timing(), started=now)
+    desk = Desk(
+        BESS, rules=rules, store=store, profile=Plain(ids), limits=limits or Limits(), timing=Timing(), started=now
+    )
     made = Bench(desk, ids=ids)
     made.do(desk.opened(now), now)
     return made

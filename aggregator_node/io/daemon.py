@@ -14,14 +14,16 @@ from etp.codes import Role, TerminateCode
 from etp.discovery import Event as PeerEvent
 from etp.discovery import PeerFound, PeerMoved
 from etp.discovery_limits import DiscoveryLimits
-from etp.ids import Ids
 from etp.io.clock import system_now
 from etp.io.multicast import MulticastShell, open_multicast
 from etp.io.tcp import Connection, dial
 from etp.limits import Limits
 from etp.peers import AggregatorDiscovery
+from etp.profile import Received
+from etp.registry import Registry
 from etp.roster import Roster
-from etp.session import Bound, Event, Received, Session, Violation
+from etp.session import Bound, Event, Session, Violation
+from etp.signed import AnyProfile
 from etp.timing import REPLY_BUDGET_MS, Timing
 from etp.units import DeviceId
 from runtime.backoff import Backoff
@@ -30,6 +32,8 @@ from runtime.io.days import load_day
 from runtime.io.journal import Journal
 from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
 from runtime.io.metrics_file import keep_metrics
+from runtime.io.profile import open_profile
+from runtime.io.registry_file import watch_registry
 from runtime.io.shell import Shell
 from runtime.settings import SettingsError, parse_address
 
@@ -47,14 +51,21 @@ class Links:
     """Connections to batteries: one dialler per address, sessions bound to the device that answers."""
 
     def __init__(
-        self, device_id: DeviceId, shell: Shell, buyer: Buyer, *, ids: Ids, metrics: Metrics, rng: random.Random
+        self,
+        device_id: DeviceId,
+        shell: Shell,
+        buyer: Buyer,
+        *,
+        profile: AnyProfile,
+        metrics: Metrics,
+        rng: random.Random,
     ) -> None:
         self.filled = asyncio.Event()
         self.events: asyncio.Queue[PeerEvent] = asyncio.Queue()
         """Found batteries, to be dialled; bounded by discovery's own peer table."""
         self.discovery: AggregatorDiscovery | None = None
         self._device_id, self._shell, self._buyer = device_id, shell, buyer
-        self._ids, self._metrics, self._rng = ids, metrics, rng
+        self._profile, self._metrics, self._rng = profile, metrics, rng
         self._limits = Limits()
         self._backoff = Backoff()
         self._ended: dict[Connection, asyncio.Event] = {}
@@ -64,7 +75,9 @@ class Links:
 
     def connected(self, connection: Connection, now: Now) -> Session | None:
         """A new session; a Query makes the battery speak, and binds it."""
-        session = Session(Role.AGGREGATOR, self._device_id, self._ids, self._limits, now)
+        session = Session(
+            Role.AGGREGATOR, self._device_id, self._profile, self._limits, now, expected=connection.expected
+        )
         self._ended[connection] = asyncio.Event()
         return session
 
@@ -73,7 +86,7 @@ class Links:
         if isinstance(event, Received):
             self._metrics.received(event.frame.message_type, event.frame.message_id, now)
             battery = DeviceId(event.frame.device_id)
-            self._shell.apply(self._buyer.receive(battery, event.frame, event.raw, now), now)
+            self._shell.apply(self._buyer.receive(battery, event.frame, event.raw, now, fresh=event.fresh), now)
             self._measure()
         elif isinstance(event, Bound):
             before = self._shell.roster.bind(event.device_id, connection)
@@ -82,6 +95,7 @@ class Links:
             self._shell.apply(self._buyer.session_opened(event.device_id, now, connection.remote), now)
         elif isinstance(event, Violation):
             self._shell.blame(connection, event)
+            self._shell.apply(self._buyer.blamed(event, now), now)
 
     def _measure(self) -> None:
         while self._buyer.reply_times:
@@ -108,24 +122,26 @@ class Links:
         if isinstance(event, PeerFound | PeerMoved):
             self.reach((event.host, event.port), tasks, device_id=event.device_id)
 
-    def reach(self, address: Address, tasks: asyncio.TaskGroup, *, device_id: DeviceId | None = None) -> None:
-        """Keep a connection to an address, where none is kept yet."""
+    def reach(
+        self, address: Address, tasks: asyncio.TaskGroup, *, device_id: DeviceId | None = None, forever: bool = False
+    ) -> None:
+        """Keep a connection to an address, where none is kept yet; `forever`: it was configured, not found."""
         if address not in self._dialled and len(self._dialled) < SESSIONS:
             self._dialled.add(address)
-            tasks.create_task(self._keep(address, device_id))
+            tasks.create_task(self._keep(address, device_id, forever=forever))
 
-    async def _keep(self, address: Address, device_id: DeviceId | None) -> None:
+    async def _keep(self, address: Address, device_id: DeviceId | None, *, forever: bool) -> None:
         """Dial with back-off and jitter for ever; a discovered battery is given up after some tries."""
         attempt = 0
-        while device_id is None or attempt < TRIES_OF_A_FOUND_PEER:
+        while forever or attempt < TRIES_OF_A_FOUND_PEER:
             began_s = asyncio.get_running_loop().time()
             try:
-                connection = await dial(*address, self, system_now, timeout_s=DIAL_TIMEOUT_S)
+                connection = await dial(*address, self, system_now, timeout_s=DIAL_TIMEOUT_S, expected=device_id)
             except (OSError, TimeoutError):
                 self._metrics.count("dials_failed")
             else:
                 ended = self._ended.get(connection)
-                self._greet(connection)
+                self._greet(connection, device_id)
                 if ended is not None:
                     await ended.wait()
             # A peer that answers and closes at once is as good as none: only a session that lasted begins anew.
@@ -136,9 +152,18 @@ class Links:
         if self.discovery is not None and device_id is not None:
             self.discovery.forget(device_id)
 
-    def _greet(self, connection: Connection) -> None:
+    def _greet(self, connection: Connection, device_id: DeviceId | None) -> None:
         now = system_now()
-        connection.send(self._buyer.hello(now), now)
+        connection.send(self._buyer.hello(now, device_id), now)
+
+    def registered(self, registry: Registry) -> None:
+        """The registry of now: a battery that is not in it any more, or revoked, is left."""
+        self._profile.registry, now = registry, system_now()
+        for connection in list(self._ended):
+            peer = connection.session.peer_id if connection.session else None
+            if peer is not None and not registry.admits(peer, now.wall_us):
+                self._metrics.count("security", "revoked")
+                connection.farewell(TerminateCode.NOT_AUTHORISED, "revoked", now)
 
     def view(self) -> dict[str, object]:
         """What `metrics.json` shows of this buyer."""
@@ -171,16 +196,20 @@ async def run(settings: AggregatorSettings, lifecycle: Lifecycle) -> int:
 
 
 async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Journal, state_dir: Path) -> int:
-    peers = [_peer(text) for text in settings.peer]
+    profile = open_profile(settings, Role.AGGREGATOR, journal, system_now())
+    peers = [_peer(text, signed=profile.name == "signed") for text in settings.peer]
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
-    device_id, rng, ids, metrics = DeviceId(settings.device_id), random.Random(seed), Ids(journal.mark), Metrics()
+    device_id, rng, metrics = DeviceId(settings.device_id), random.Random(seed), Metrics()
     series = load_day(settings.day) if settings.day is not None else None
-    buyer = buyer_of(settings, series=series, seed=seed, ids=ids, now=system_now())
+    buyer = buyer_of(settings, series=series, seed=seed, profile=profile, now=system_now())
     buyer.restored(journal.pending_rows(), journal.rows_of("trade"), system_now())
     roster: Roster[Connection] = Roster(Limits())
-    shell = Shell(buyer, journal=journal, roster=roster, ids=ids, metrics=metrics, clock=system_now)
-    links = Links(device_id, shell, buyer, ids=ids, metrics=metrics, rng=rng)
-    multicast = await _discover(settings, links, ids, rng, lifecycle)
+    shell = Shell(buyer, journal=journal, roster=roster, ids=profile.ids, metrics=metrics, clock=system_now)
+    links = Links(device_id, shell, buyer, profile=profile, metrics=metrics, rng=rng)
+    if settings.registry is not None and profile.registry is not None:
+        watching = watch_registry(settings.registry, profile.registry, links.registered, lifecycle.stopping)
+        lifecycle.tasks.create_task(watching)
+    multicast = await _discover(settings, links, profile, rng, lifecycle)
     dialling = lifecycle.tasks.create_task(_dial_all(peers, links))
     ended = asyncio.Event()
     keeper = lifecycle.tasks.create_task(
@@ -203,19 +232,23 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     return 0
 
 
-def _peer(text: str) -> Address:
-    host, port = parse_address("peer", text)
+def _peer(text: str, *, signed: bool) -> tuple[Address, DeviceId | None]:
+    """[DEVICE_ID@]HOST:PORT. In `signed` even the first record is addressed to a key, so the device must be named."""
+    device, at, address = text.rpartition("@")
+    host, port = parse_address("peer", address)
     if port == 0:
         raise SettingsError("peer", text, "the port of a battery, 1 to 65535")
-    return host, port
+    if (at and not device.isdecimal()) or (signed and not at):
+        raise SettingsError("peer", text, "expected DEVICE_ID@HOST:PORT, such as 101@192.0.2.7:8700")
+    return (host, port), DeviceId(int(device)) if at else None
 
 
 async def _discover(
-    settings: AggregatorSettings, links: Links, ids: Ids, rng: random.Random, lifecycle: Lifecycle
+    settings: AggregatorSettings, links: Links, profile: AnyProfile, rng: random.Random, lifecycle: Lifecycle
 ) -> MulticastShell:
     group = parse_address("group", settings.group)
     discovery = AggregatorDiscovery(
-        DeviceId(settings.device_id), group, ids=ids, rng=rng, limits=DiscoveryLimits(), timing=Timing()
+        DeviceId(settings.device_id), group, profile=profile, rng=rng, limits=DiscoveryLimits(), timing=Timing()
     )
     links.discovery = discovery
     shell = await open_multicast(
@@ -225,16 +258,17 @@ async def _discover(
         listen=(settings.interface, 0),
         clock=system_now,
         on_event=links.events.put_nowait,
+        largest=profile.size,
     )
     lifecycle.tasks.create_task(shell.run())
     return shell
 
 
-async def _dial_all(peers: list[Address], links: Links) -> None:
+async def _dial_all(peers: list[tuple[Address, DeviceId | None]], links: Links) -> None:
     """Dial the configured peers, then each battery as it is found."""
     async with asyncio.TaskGroup() as tasks:
-        for peer in peers:
-            links.reach(peer, tasks)
+        for address, device_id in peers:
+            links.reach(address, tasks, device_id=device_id, forever=True)
         while True:
             links.found(await links.events.get(), tasks)
 

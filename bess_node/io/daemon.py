@@ -17,13 +17,15 @@ from etp.clock import Now
 from etp.codes import FailureCode, Role, TerminateCode
 from etp.discovery import BessDiscovery
 from etp.discovery_limits import DiscoveryLimits
-from etp.ids import Ids
 from etp.io.clock import system_now
 from etp.io.multicast import MulticastShell, bind_pair, open_multicast
 from etp.io.tcp import Connection, listen
 from etp.limits import Limits
+from etp.profile import Received
+from etp.registry import Registry
 from etp.roster import Roster
-from etp.session import Bound, Event, Received, Session, Violation
+from etp.session import Bound, Event, Session, Violation
+from etp.signed import AnyProfile
 from etp.timing import Timing
 from etp.units import DeviceId
 from runtime.histogram import Metrics
@@ -31,6 +33,8 @@ from runtime.io.days import load_day
 from runtime.io.journal import Journal, JournalError
 from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
 from runtime.io.metrics_file import keep_metrics
+from runtime.io.profile import open_profile
+from runtime.io.registry_file import watch_registry
 from runtime.io.shell import Shell
 from runtime.settings import SettingsError, parse_address
 
@@ -40,9 +44,10 @@ BIND_HINT = "loopback (127.0.0.1), or --allow-plaintext to serve an unauthentica
 
 
 def check_listen(settings: BessSettings) -> tuple[str, int]:
-    """Where to listen. Raises SettingsError beyond loopback without --allow-plaintext."""
+    """Where to listen. Raises SettingsError for `plain` beyond loopback without --allow-plaintext."""
     host, port = parse_address("listen", settings.listen)
-    if not ip_address(host).is_loopback and not settings.allow_plaintext:
+    unprotected = settings.profile == "plain" and not settings.allow_plaintext
+    if unprotected and not ip_address(host).is_loopback:
         raise SettingsError("listen", settings.listen, BIND_HINT)
     return host, port
 
@@ -51,11 +56,11 @@ class Hub:
     """The battery's connections: admits, binds, hands frames to the desk."""
 
     def __init__(
-        self, device_id: DeviceId, shell: Shell, desk: Desk, *, ids: Ids, limits: Limits, metrics: Metrics
+        self, device_id: DeviceId, shell: Shell, desk: Desk, *, profile: AnyProfile, limits: Limits, metrics: Metrics
     ) -> None:
         self.accepting = True
         self._device_id, self._shell, self._desk = device_id, shell, desk
-        self._ids, self._limits, self._metrics = ids, limits, metrics
+        self._profile, self._limits, self._metrics = profile, limits, metrics
         self._roster: Roster[Connection] = shell.roster
         self._everyone: set[Connection] = set()
         self.turned = shell.turned
@@ -63,7 +68,7 @@ class Hub:
 
     def connected(self, connection: Connection, now: Now) -> Session | None:
         """Give a place, or say BUSY."""
-        session = Session(Role.BESS, self._device_id, self._ids, self._limits, now, quote=self._desk.quote)
+        session = Session(Role.BESS, self._device_id, self._profile, self._limits, now, quote=self._desk.quote)
         if not self.accepting or not self._roster.admit(connection.address):
             self._metrics.count("sessions_refused")
             session.farewell(TerminateCode.BUSY, "no place", now)
@@ -76,7 +81,7 @@ class Hub:
         if isinstance(event, Received):
             peer = DeviceId(event.frame.device_id)
             self._metrics.received(event.frame.message_type, event.frame.message_id, now)
-            self._shell.apply(self._desk.receive(peer, event.frame, event.raw, now), now)
+            self._shell.apply(self._desk.receive(peer, event.frame, event.raw, now, fresh=event.fresh), now)
         elif isinstance(event, Bound):
             before = self._roster.bind(event.device_id, connection)
             if before is not None:
@@ -84,6 +89,7 @@ class Hub:
             self._shell.apply(self._desk.session_bound(event.device_id, now), now)
         elif isinstance(event, Violation):
             self._shell.blame(connection, event)
+            self._shell.apply(self._desk.blamed(event, now), now)
 
     def disconnected(self, connection: Connection, now: Now) -> None:
         """Give the place back; the device's bid goes with its last session."""
@@ -94,6 +100,15 @@ class Hub:
         peer = connection.session.peer_id if connection.session else None
         if peer is not None and self._roster.unbind(peer, connection):
             self._shell.apply(self._desk.session_lost(peer, now), now)
+
+    def registered(self, registry: Registry) -> None:
+        """The registry of now: who is not in it any more, or revoked, is told to go."""
+        self._profile.registry, now = registry, system_now()
+        for connection in list(self._everyone):
+            peer = connection.session.peer_id if connection.session else None
+            if peer is not None and not registry.admits(peer, now.wall_us):
+                self._metrics.count("security", "revoked")
+                connection.farewell(TerminateCode.NOT_AUTHORISED, "revoked", now)
 
     def view(self) -> dict[str, object]:
         """What `metrics.json` shows of this battery."""
@@ -121,13 +136,17 @@ async def run(settings: BessSettings, lifecycle: Lifecycle) -> int:
 
 async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal, address: tuple[str, int]) -> int:
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
-    limits, metrics, ids = limits_of(settings), Metrics(), Ids(journal.mark)
-    desk, shell = await _revived(settings, journal, ids=ids, limits=limits, metrics=metrics)
-    hub = Hub(desk.device_id, shell, desk, ids=ids, limits=limits, metrics=metrics)
+    limits, metrics = limits_of(settings), Metrics()
+    profile = open_profile(settings, Role.BESS, journal, system_now())
+    desk, shell = await _revived(settings, journal, profile=profile, limits=limits, metrics=metrics)
+    hub = Hub(desk.device_id, shell, desk, profile=profile, limits=limits, metrics=metrics)
     tcp_socket, udp_socket = bind_pair(*address)
     server = await listen(tcp_socket, hub, system_now)
-    multicast = await _discoverable(settings, desk, udp_socket, ids=ids, rng=random.Random(seed))
+    multicast = await _discoverable(settings, desk, udp_socket, profile=profile, rng=random.Random(seed))
     lifecycle.tasks.create_task(multicast.run())
+    if settings.registry is not None and profile.registry is not None:
+        watching = watch_registry(settings.registry, profile.registry, hub.registered, lifecycle.stopping)
+        lifecycle.tasks.create_task(watching)
     shell.apply(desk.opened(system_now()), system_now())
     shell.turned()
     _watch_device(desk, shell)
@@ -151,35 +170,41 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
 
 
 async def _revived(
-    settings: BessSettings, journal: Journal, *, ids: Ids, limits: Limits, metrics: Metrics
+    settings: BessSettings, journal: Journal, *, profile: AnyProfile, limits: Limits, metrics: Metrics
 ) -> tuple[Desk, Shell]:
     """The desk as the journal left it, what was RESERVED released: all of that durable before anybody is served."""
     now = system_now()
     series = load_day(settings.day) if settings.day is not None else None
     level = journal.find("energy", "level")
-    desk = desk_of(settings, series=series, level=level, ids=ids, limits=limits, now=now)
-    shell = Shell(desk, journal=journal, roster=Roster(limits), ids=ids, metrics=metrics, clock=system_now)
+    desk = desk_of(settings, series=series, level=level, profile=profile, limits=limits, now=now)
+    shell = Shell(desk, journal=journal, roster=Roster(limits), ids=profile.ids, metrics=metrics, clock=system_now)
     shell.apply(desk.restored(journal.pending_rows(), now), now)
     await shell.quiet()
     return desk, shell
 
 
 async def _discoverable(
-    settings: BessSettings, desk: Desk, udp_socket: socket.socket, *, ids: Ids, rng: random.Random
+    settings: BessSettings, desk: Desk, udp_socket: socket.socket, *, profile: AnyProfile, rng: random.Random
 ) -> MulticastShell:
     """In the group, on the socket whose port is the TCP listener's."""
     group = parse_address("group", settings.group)
     discovery = BessDiscovery(
         desk.device_id,
         group,
-        offer=lambda: (desk.offer(), desk.ask),
-        ids=ids,
+        offer=desk.response,
+        profile=profile,
         rng=rng,
         limits=DiscoveryLimits(),
         timing=Timing(),
     )
     return await open_multicast(
-        discovery, group, settings.interface, listen=udp_socket, clock=system_now, on_event=lambda _: None
+        discovery,
+        group,
+        settings.interface,
+        listen=udp_socket,
+        clock=system_now,
+        on_event=lambda _: None,
+        largest=profile.size,
     )
 
 

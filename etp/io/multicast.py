@@ -178,15 +178,15 @@ _Datagram: TypeAlias = tuple[bytes | None, Any]
 
 
 class BoundedDatagrams(asyncio.Queue[_Datagram]):
-    """The queue of one stream: at most `maximum` datagrams, none longer than a frame, the rest dropped and counted."""
+    """The queue of one stream: at most `maximum` datagrams of at most `largest` bytes, the rest dropped and counted."""
 
-    def __init__(self, maximum: int = QUEUED_DATAGRAMS) -> None:
+    def __init__(self, maximum: int = QUEUED_DATAGRAMS, largest: int = FRAME_SIZE) -> None:
         super().__init__()
-        self._most = maximum
+        self._most, self._largest = maximum, largest
         self.dropped = 0
         """Datagrams that found the queue full."""
         self.oversized = 0
-        """Datagrams longer than a frame."""
+        """Datagrams longer than the profile's messages."""
         self.high_water = 0
         """Most datagrams that ever waited."""
         self.ended = asyncio.Event()
@@ -198,7 +198,7 @@ class BoundedDatagrams(asyncio.Queue[_Datagram]):
         if data is None:
             self.ended.set()
             super().put_nowait(item)
-        elif len(data) > FRAME_SIZE:
+        elif len(data) > self._largest:
             self.oversized += 1
         elif self.qsize() >= self._most:
             self.dropped += 1
@@ -230,9 +230,9 @@ class BoundedStream:
         self.datagrams, self.errors = datagrams, errors
 
     @classmethod
-    async def open(cls, bound: socket.socket) -> "BoundedStream":
-        """Take over a bound, non-blocking socket."""
-        datagrams, errors, drained = BoundedDatagrams(), BoundedErrors(), asyncio.Event()
+    async def open(cls, bound: socket.socket, largest: int = FRAME_SIZE) -> "BoundedStream":
+        """Take over a bound, non-blocking socket; datagrams of more than `largest` bytes are dropped."""
+        datagrams, errors, drained = BoundedDatagrams(largest=largest), BoundedErrors(), asyncio.Event()
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(
             lambda: StreamProtocol(datagrams, errors, drained), sock=bound
@@ -316,7 +316,7 @@ class MulticastShell:
 
     @property
     def oversized(self) -> int:
-        """Datagrams longer than a frame."""
+        """Datagrams longer than the profile's messages."""
         return sum(stream.datagrams.oversized for stream in self.streams)
 
     @property
@@ -398,10 +398,12 @@ async def open_multicast(
     listen: Address | socket.socket,
     clock: Callable[[], Now],
     on_event: Callable[[Event], None],
+    largest: int = FRAME_SIZE,
 ) -> MulticastShell:
     """Join `group` on the interface with this address; send from `listen`: an address, or the UDP half of `bind_pair`.
 
-    A socket is closed with the shell, or at once where opening fails. Raises AddressInUse or SocketError.
+    `largest`: the profile's size, bytes. A socket is closed with the shell, or at once where opening fails. Raises
+    AddressInUse or SocketError.
     """
     unicast = listen if isinstance(listen, socket.socket) else bind_unicast(*listen)
     try:
@@ -411,5 +413,5 @@ async def open_multicast(
     except SocketError:
         unicast.close()
         raise
-    streams = [await BoundedStream.open(bound) for bound in (member, unicast)]
+    streams = [await BoundedStream.open(bound, largest) for bound in (member, unicast)]
     return MulticastShell(core, *streams, clock=clock, on_event=on_event)

@@ -11,6 +11,7 @@ from etp.codes import TerminateCode
 from etp.effects import Envelope
 from etp.session import Event, Session
 from etp.state import SessionState
+from etp.units import DeviceId
 
 WRITE_HIGH_WATER = 64 * 1024
 """Bytes in one socket's buffer at which sending pauses; what waits then waits in the priority queue."""
@@ -39,7 +40,9 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One TCP connection. Frames of one session are handled at most `frames_per_turn` at a time."""
 
-    def __init__(self, owner: Owner, clock: Callable[[], Now]) -> None:
+    def __init__(self, owner: Owner, clock: Callable[[], Now], expected: DeviceId | None = None) -> None:
+        self.expected = expected
+        """The device that was dialled; None: it is not known, or we were."""
         self._owner = owner
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -222,9 +225,17 @@ async def listen(sock: socket.socket, owner: Owner, clock: Callable[[], Now]) ->
     return await loop.create_server(lambda: Connection(owner, clock), sock=sock, backlog=BACKLOG)
 
 
-async def dial(host: str, port: int, owner: Owner, clock: Callable[[], Now], *, timeout_s: float) -> Connection:
-    """Connect to a battery. Raises OSError or TimeoutError where that fails."""
+async def dial(
+    host: str,
+    port: int,
+    owner: Owner,
+    clock: Callable[[], Now],
+    *,
+    timeout_s: float,
+    expected: DeviceId | None = None,
+) -> Connection:
+    """Connect to a battery, `expected` where its device is known. Raises OSError or TimeoutError where that fails."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
-        _, connection = await loop.create_connection(lambda: Connection(owner, clock), host, port)
+        _, connection = await loop.create_connection(lambda: Connection(owner, clock, expected), host, port)
     return connection

@@ -189,6 +189,19 @@ class Journal:
             raise
         return cls(directory, lock, database)
 
+    def begin_boot(self, wall_s: int) -> int:
+        """The number of this life of the node, u32: greater than every one before, and durable when this returns.
+
+        Raises JournalError. To be called once, before anything is served.
+        """
+        before = self._reader.execute("SELECT value FROM meta WHERE name = 'boot'").fetchone()
+        boot = max(int(before[0]) + 1 if before else 0, wall_s)
+        try:
+            self._database.execute(SET_META, ("boot", str(boot)))
+        except sqlite3.Error as error:
+            raise JournalError(f"journal in {self.directory} cannot be written: {error}") from error
+        return boot
+
     # -- writing
 
     @property

@@ -5,14 +5,16 @@ from collections.abc import Awaitable, Callable
 
 from etp.errors import EtpError
 from runtime.io.journal import JournalError, JournalOfAnotherNode
+from runtime.io.key_file import KeyFileError
 from runtime.io.lifecycle import Lifecycle, run
 from runtime.io.logging import set_up
+from runtime.io.registry_file import RegistryFileError
 from runtime.settings import SettingsError
 
 FAILED = 1
 WRONG_USE = 2
-EXPECTED = (SettingsError, JournalError, EtpError, OSError)
-_STATUS: dict[type[BaseException], int] = {SettingsError: WRONG_USE, JournalOfAnotherNode: WRONG_USE}
+EXPECTED = (SettingsError, JournalError, KeyFileError, RegistryFileError, EtpError, OSError)
+_USAGE = (SettingsError, JournalOfAnotherNode, KeyFileError, RegistryFileError)
 
 
 def serve(log_level: str, main: Callable[[Lifecycle], Awaitable[int]]) -> int:
@@ -27,7 +29,7 @@ def serve(log_level: str, main: Callable[[Lifecycle], Awaitable[int]]) -> int:
     except EXPECTED as single:
         error = single
     sys.stderr.write(f"etp: {error}\n")
-    return _STATUS.get(type(error), FAILED)
+    return WRONG_USE if isinstance(error, _USAGE) else FAILED
 
 
 def _first(group: BaseException) -> BaseException:

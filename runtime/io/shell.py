@@ -152,7 +152,7 @@ class Shell:
 
     def _broadcast(self, effect: Broadcast, now: Now) -> None:
         for connection in self.roster.bound():
-            connection.send(Envelope(effect.frame), now)
+            connection.send(Envelope(effect.frame, lot_id=effect.lot_id), now)
         self.metrics.sent(effect.frame.message_type, len(self.roster.bound()))
 
     def _commit(self, effect: Commit, _: Now) -> None:

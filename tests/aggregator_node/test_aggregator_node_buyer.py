@@ -16,7 +16,7 @@ from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Effect, Envelope, Log, Lookup, Row, Send, Write
 from etp.frame import Frame, decode, encode
 from etp.ids import Ids
-from etp.queue import stamp
+from etp.profile import Plain
 from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, Wh, money
 from tests.support import BESS, START_US, at, bench
@@ -34,7 +34,7 @@ class Desk:
             worth=Constant(MicroPerKwh(round(value * 10_000))),
             portfolio=Portfolio(round(kwh * 1000)),
             strategy=STRATEGIES[strategy],
-            ids=self.ids,
+            profile=Plain(self.ids),
             rng=random.Random(1),
             timing=Timing(),
         )
@@ -49,7 +49,7 @@ class Desk:
         """Carry effects out."""
         for effect in effects:
             if isinstance(effect, Send):
-                raw = effect.envelope.raw or stamp(effect.envelope, self.ids, at(second))
+                raw = effect.envelope.raw or Plain(self.ids).stamp(effect.envelope, None, at(second))
                 self.sent.append(decode(raw))
                 self.raw.append(raw)
             elif isinstance(effect, Commit):

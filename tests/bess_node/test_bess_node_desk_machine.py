@@ -19,7 +19,7 @@ from etp.effects import Commit, Effect, Lookup, Row, Send, Write
 from etp.frame import Frame, decode, encode
 from etp.ids import Ids
 from etp.limits import Limits
-from etp.queue import stamp
+from etp.profile import Plain
 from etp.timing import Timing
 from etp.units import DeviceId, LotId, MicroPerKwh, Wh, money
 from market.mechanisms import MECHANISMS
@@ -96,7 +96,9 @@ class DeskMachine(RuleBasedStateMachine):
             horizon_h=2,
         )
         rules = LotRules(self.mechanism, MicroPerKwh(500), 0.2, 3.0, Wh(100), self.hide)
-        self.desk = Desk(BESS, rules=rules, store=store, ids=self.ids, limits=Limits(), timing=Timing(), started=now)
+        self.desk = Desk(
+            BESS, rules=rules, store=store, profile=Plain(self.ids), limits=Limits(), timing=Timing(), started=now
+        )
         self.do(self.desk.restored(self.journal.pending(), now))
         self.do(self.desk.opened(now))
 
@@ -107,7 +109,7 @@ class DeskMachine(RuleBasedStateMachine):
         now = at(self.second)
         for effect in effects:
             if isinstance(effect, Send):
-                raw = effect.envelope.raw or stamp(effect.envelope, self.ids, now)
+                raw = effect.envelope.raw or Plain(self.ids).stamp(effect.envelope, None, now)
                 self.sent.append((effect.device_id, decode(raw), raw))
                 self.leaves(*self.sent[-1])
             elif isinstance(effect, Commit):

@@ -13,10 +13,12 @@ from etp.clock import Now
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.discovery import BessDiscovery, ClockSample, Counted, Event, PeerFound, PeerLost, PeerMoved, ResponseSeen
 from etp.discovery_limits import Address, DiscoveryLimits
+from etp.effects import Envelope
 from etp.frame import FRAME_SIZE, Frame, decode, encode, invalid
 from etp.ids import Ids
 from etp.messages import Offer
 from etp.peers import AggregatorDiscovery
+from etp.profile import Plain
 from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, WallUs, Wh
 
@@ -59,7 +61,13 @@ def response(second: float = 0.0, *, device_id: int = BESS, age_ms: float = 0.0)
 def bess(limits: DiscoveryLimits = LIMITS, seed: int = 1) -> BessDiscovery:
     """A BESS's core that has sent its first Register."""
     core = BessDiscovery(
-        BESS, GROUP, offer=lambda: (OFFER, ASK), ids=Ids(), rng=random.Random(seed), limits=limits, timing=Timing()
+        BESS,
+        GROUP,
+        offer=lambda: Envelope(messages.response(BESS, offer=OFFER, ask=ASK)),
+        profile=Plain(Ids()),
+        rng=random.Random(seed),
+        limits=limits,
+        timing=Timing(),
     )
     assert [decode(data).message_type for data, _ in turn(core, at(0))] == [MessageType.REGISTER]
     return core
@@ -67,7 +75,7 @@ def bess(limits: DiscoveryLimits = LIMITS, seed: int = 1) -> BessDiscovery:
 
 def aggregator(limits: DiscoveryLimits = LIMITS) -> AggregatorDiscovery:
     """An aggregator's core that has sent its first Register and Query."""
-    core = AggregatorDiscovery(BUYER, GROUP, ids=Ids(), rng=random.Random(1), limits=limits, timing=Timing())
+    core = AggregatorDiscovery(BUYER, GROUP, profile=Plain(Ids()), rng=random.Random(1), limits=limits, timing=Timing())
     assert len(turn(core, at(0))) == 2
     return core
 
@@ -137,7 +145,7 @@ def test_period_is_shortened_by_at_most_its_jitter() -> None:
 
 def test_first_deadline_is_at_once() -> None:
     """A new core has something to do now."""
-    core = AggregatorDiscovery(BUYER, GROUP, ids=Ids(), rng=random.Random(1), limits=LIMITS, timing=Timing())
+    core = AggregatorDiscovery(BUYER, GROUP, profile=Plain(Ids()), rng=random.Random(1), limits=LIMITS, timing=Timing())
     assert (core.next_deadline() or 0.0) <= at(0).monotonic_s
 
 
@@ -223,12 +231,13 @@ def test_udp_never_trades() -> None:
 
 def test_query_is_answered_by_unicast_with_the_offer_of_that_moment() -> None:
     """The Response goes to the Query's source, carries the current offer and ask, and an id of its own."""
-    offers = iter([(Offer(held=Wh(2000), for_sale=Wh(100)), MicroPerKwh(5))])
+    offer = Offer(held=Wh(2000), for_sale=Wh(100))
+    offers = iter([Envelope(messages.response(BESS, offer=offer, ask=MicroPerKwh(5)))])
     core = BessDiscovery(
         BESS,
         GROUP,
         offer=lambda: next(offers),
-        ids=Ids(),
+        profile=Plain(Ids()),
         rng=random.Random(1),
         limits=LIMITS,
         timing=Timing(),

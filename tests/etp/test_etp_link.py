@@ -14,7 +14,8 @@ from etp.effects import Envelope
 from etp.frame import Frame, decode, encode, invalid
 from etp.ids import Ids
 from etp.limits import Limits
-from etp.session import PREFIX, Closed, Event, Received, Session, Violation
+from etp.profile import Plain, Received
+from etp.session import PREFIX, Closed, Event, Session, Violation
 from etp.state import SessionState
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, WallUs, Wh
 
@@ -97,7 +98,7 @@ class Link:
     def __init__(self, *, pieces: Pieces = whole, damage: Damage | None = None, harmed: Role = Role.AGGREGATOR) -> None:
         ids = {Role.BESS: BATTERY, Role.AGGREGATOR: BUYER}
         self.now_s = 0.0
-        self.sides = {role: Side(Session(role, ids[role], Ids(), Limits(), at(0))) for role in Role}
+        self.sides = {role: Side(Session(role, ids[role], Plain(Ids()), Limits(), at(0))) for role in Role}
         self._pieces, self._damage, self._harmed = pieces, damage, harmed
         self._undamaged = b""
 

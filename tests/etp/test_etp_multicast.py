@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import uvloop
 
+from etp import messages
 from etp.clock import Now
 from etp.discovery import BessDiscovery, ClockSample, Counted, Event, PeerFound
 from etp.discovery_limits import Address, DiscoveryLimits
+from etp.effects import Envelope
 from etp.frame import FRAME_SIZE
 from etp.ids import Ids
 from etp.io.multicast import (
@@ -35,6 +37,7 @@ from etp.io.multicast import (
 )
 from etp.messages import Offer
 from etp.peers import AggregatorDiscovery
+from etp.profile import Plain
 from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, WallUs, Wh
 
@@ -73,8 +76,8 @@ def seller(device_id: int, group: Address) -> BessDiscovery:
     return BessDiscovery(
         DeviceId(device_id),
         group,
-        offer=lambda: (offer, MicroPerKwh(125_000)),
-        ids=Ids(),
+        offer=lambda: Envelope(messages.response(DeviceId(device_id), offer=offer, ask=MicroPerKwh(125_000))),
+        profile=Plain(Ids()),
         rng=random.Random(device_id),
         limits=DiscoveryLimits(),
         timing=Timing(),
@@ -86,7 +89,7 @@ def buyer(device_id: int, group: Address) -> AggregatorDiscovery:
     return AggregatorDiscovery(
         DeviceId(device_id),
         group,
-        ids=Ids(),
+        profile=Plain(Ids()),
         rng=random.Random(device_id),
         limits=DiscoveryLimits(),
         timing=Timing(),

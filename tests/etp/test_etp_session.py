@@ -9,9 +9,10 @@ from etp.effects import Envelope
 from etp.frame import Frame, decode, encode
 from etp.ids import Ids
 from etp.limits import Limits
+from etp.profile import Plain, Received
 from etp.queue import QueueFull, SendQueue
 from etp.roster import Roster
-from etp.session import PREFIX, Bound, Closed, Received, Session, Violation
+from etp.session import PREFIX, Bound, Closed, Session, Violation
 from etp.state import SessionState
 from etp.units import DeviceId, MonotonicS, WallUs
 
@@ -23,7 +24,7 @@ def at(second: float) -> Now:
 
 
 def session(role: Role = Role.BESS, **limits: float) -> Session:
-    return Session(role, DeviceId(101), Ids(), Limits(**limits), at(0))
+    return Session(role, DeviceId(101), Plain(Ids()), Limits(**limits), at(0))
 
 
 def packet(frame: Frame) -> bytes:
@@ -150,7 +151,7 @@ def test_at_most_64_frames_a_turn():
 
 def test_priority_and_stamp_on_leaving():
     """A DeviceFailure overtakes, a late Status is dropped and counted, a stamped envelope leaves byte for byte."""
-    queue = SendQueue(Ids(), 8)
+    queue = SendQueue(Plain(Ids()), 8)
     kept = Envelope(BID, encode(BID))
     for envelope in (Envelope(Frame(9)), Envelope(Frame(6)), kept, Envelope(Frame(8))):
         queue.push(envelope, at(0))
@@ -163,7 +164,7 @@ def test_priority_and_stamp_on_leaving():
 
 def test_a_full_queue_drops_what_may_be_dropped():
     """Droppable frames go first; where only answers wait, a further answer ends the session."""
-    queue = SendQueue(Ids(), 2)
+    queue = SendQueue(Plain(Ids()), 2)
     for kind in (9, 2, 6):
         queue.push(Envelope(Frame(kind)), at(0))
     assert queue.dropped == 1

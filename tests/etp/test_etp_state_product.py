@@ -11,6 +11,7 @@ from etp.effects import Envelope
 from etp.frame import Frame, decode, encode
 from etp.ids import Ids
 from etp.limits import Limits
+from etp.profile import Plain
 from etp.session import PREFIX, Closed, Session, Violation
 from etp.state import AFFAIR, LOT, SESSION, AffairInput, AffairState, LotState, SessionInput, SessionState, next_affair
 from etp.timing import TIMING
@@ -38,7 +39,7 @@ def a_frame(kind: MessageType, fault: str = "none") -> Frame:
 
 def arrive(role: Role, state: SessionState, **limits: int) -> Session:
     """A session that came into `state` by what happens on a wire."""
-    core = Session(role, OURS, Ids(), Limits(**limits), at(0))
+    core = Session(role, OURS, Plain(Ids()), Limits(**limits), at(0))
     if state is SessionState.OPEN:
         hear(core, a_frame(FIRST[role]))
     elif state is SessionState.CLOSING:

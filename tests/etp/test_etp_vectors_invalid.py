@@ -12,7 +12,8 @@ from etp.errors import FrameLengthError
 from etp.frame import FRAME_SIZE, decode, encode, invalid
 from etp.ids import Ids
 from etp.limits import Limits
-from etp.session import PREFIX, Bound, Closed, Received, Session, Violation
+from etp.profile import Plain, Received
+from etp.session import PREFIX, Bound, Closed, Session, Violation
 from etp.units import DeviceId, MonotonicS, WallUs
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "invalid.json").read_text())["frames"]
@@ -26,7 +27,7 @@ QUERY = messages.stamped(messages.query(BUYER), US)
 
 
 def session(role: Role = Role.BESS) -> Session:
-    return Session(role, DeviceId(101), Ids(), Limits(), NOW)
+    return Session(role, DeviceId(101), Plain(Ids()), Limits(), NOW)
 
 
 def heard(core: Session, *raws: bytes) -> list[object]:

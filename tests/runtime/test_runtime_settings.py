@@ -150,7 +150,7 @@ def refused(flags: dict[str, str], config: Path | None = None) -> SettingsError:
         ("device_id", "1.5", "integer"),
         ("device_id", "-1", "greater than or equal to 0"),
         ("device_id", str(2**64), str(2**64 - 1)),
-        ("profile", "signed", "'plain'"),
+        ("profile", "tls", "'plain'"),
         ("log_level", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("metrics_ms", "9", "greater than or equal to 10"),
         ("day_speed", "0", "greater than 0"),

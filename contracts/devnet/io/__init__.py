@@ -1,0 +1,1 @@
+"""The socket, the ledger's file and the daemon of `etp devnet`."""

@@ -1,0 +1,107 @@
+"""What the RPCs have said about one transaction and its trade, and what may be concluded from it. No RPC is believed alone
+where there are others; absence counts only once a transaction cannot land any more (docs/settlement.md, From promise to payment).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from contracts.accounts import Trade, TradeStatus
+from contracts.outbox import DONE_IN, Act, Entry, OutboxState
+from contracts.rpc import SignatureStatus
+
+SHOWN_AS: Final[dict[TradeStatus, OutboxState]] = {
+    TradeStatus.HELD: OutboxState.HELD,
+    TradeStatus.PAID: OutboxState.SETTLED,
+    TradeStatus.DEFAULTED: OutboxState.DEFAULTED,
+    TradeStatus.REFUNDED: OutboxState.REFUNDED,
+    TradeStatus.DISPUTED: OutboxState.DISPUTED,
+}
+"""What the outbox calls a trade's status."""
+
+
+EFFECT: Final[dict[Act, frozenset[TradeStatus]]] = {
+    act: frozenset(status for status, state in SHOWN_AS.items() if state in done) for act, done in DONE_IN.items()
+}
+"""act → the statuses of a trade in which it has nothing left to do."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one RPC said last. `…_height`: its own finalized height, known before it was asked; -1: not asked yet."""
+
+    status: SignatureStatus | None = None
+    status_height: int = -1
+    trade: Trade | None = None
+    trade_height: int = -1
+
+    @property
+    def shows_none(self) -> bool:
+        """Whether it was asked for the trade and showed none."""
+        return self.trade is None and self.trade_height >= 0
+
+    def forget_transaction(self) -> None:
+        """There is a new transaction, whose fate was not asked yet."""
+        self.status, self.status_height = None, -1
+        self.trade_height = -1
+
+    def is_dead(self, act: Act, last_valid_height: int) -> bool:
+        """Whether by this RPC the transaction had no effect and cannot have one: asked past its last height, and nothing is there.
+
+        A transaction that landed and failed is as dead as one that never landed.
+        """
+        asked_too_early = min(self.status_height, self.trade_height) <= last_valid_height
+        may_have_worked = self.status is not None and self.status.error is None
+        shows_effect = self.trade is not None and self.trade.status in EFFECT[act]
+        return not (asked_too_early or may_have_worked or shows_effect)
+
+
+class Verdict(NamedTuple):
+    """What follows from all readings."""
+
+    trade: Trade | None = None
+    """On the chain, as most of the RPCs that are asked say."""
+    dead: bool = False
+    """The transaction had no effect and cannot have one, as all of them say."""
+    disagree: bool = False
+    """Some show the trade, and others say that it cannot come any more."""
+
+
+def verdict(readings: Sequence[Reading], act: Act | None, last_valid_height: int) -> Verdict:
+    """Judge the readings of all RPCs that are in use; without any nothing follows."""
+    if not readings:
+        return Verdict()
+    agreed = most(reading.trade for reading in readings)
+    if act is None:
+        return Verdict(agreed)
+    if agreed is not None and agreed.status in EFFECT[act]:
+        return Verdict(agreed)
+    dead = [reading.is_dead(act, last_valid_height) for reading in readings]
+    shown = any(reading.trade is not None and reading.trade.status in EFFECT[act] for reading in readings)
+    return Verdict(agreed, all(dead), shown and any(dead))
+
+
+def most(trades: Iterable[Trade | None]) -> Trade | None:
+    """The trade that more than half of them show."""
+    listed = list(trades)
+    counts: dict[Trade, int] = {}
+    for trade in listed:
+        if trade is not None:
+            counts[trade] = counts.get(trade, 0) + 1
+    best = max(counts, key=lambda trade: counts[trade], default=None)
+    return best if best is not None and 2 * counts[best] > len(listed) else None
+
+
+def differences(entry: Entry, trade: Trade, battery_id: int) -> Mapping[str, tuple[object, object]]:
+    """Where the chain says something else than the outbox: field → (outbox, chain)."""
+    ours: dict[str, object] = {
+        "battery": battery_id,
+        "lot_id": entry.lot_id,
+        "aggregator": entry.buyer,
+        "message_id": entry.message_id,
+        "energy_wh": entry.energy,
+        "price": entry.price,
+        "amount": entry.amount,
+        "record_hash": entry.record_hash,
+    }
+    return {name: (value, getattr(trade, name)) for name, value in ours.items() if getattr(trade, name) != value}

@@ -1,0 +1,64 @@
+"""The profile that a node's settings ask for: its key, its registry, its boot. One place for both daemons."""
+
+from typing import Final
+
+from etp.clock import Now
+from etp.codes import Role
+from etp.ids import MARK_AHEAD_US, Ids
+from etp.keys import KeyPair
+from etp.profile import Plain
+from etp.registry import Registry
+from etp.signed import AnyProfile, Identity, Signed
+from etp.timing import Timing
+from etp.units import DeviceId
+from runtime.io.journal import Journal
+from runtime.io.key_file import load_key
+from runtime.io.registry_file import load_registry
+from runtime.registry import base58
+from runtime.settings import NodeSettings, SettingsError, parse_address
+
+KEY_FILE: Final = "key.json"
+"""In the state directory, where no other one is named."""
+
+
+def open_profile(settings: NodeSettings, role: Role, journal: Journal, now: Now) -> AnyProfile:
+    """The node's profile, with ids above all that its journal knows.
+
+    Raises SettingsError, KeyFileError, RegistryFileError: what is missing or does not fit, and what to do.
+    """
+    _check_clock(journal, now)
+    ids = Ids(journal.mark)
+    registry = load_registry(settings.registry) if settings.registry is not None else None
+    if settings.profile == "plain":
+        return Plain(ids, registry)
+    if registry is None:
+        right = "the signed profile needs --registry FILE (see `etp registry`); or --profile plain on loopback"
+        raise SettingsError("registry", None, right)
+    key = load_key(settings.key or journal.directory / KEY_FILE)
+    _check_member(settings, role, key, registry)
+    identity = Identity(DeviceId(settings.device_id), role, key, journal.begin_boot(now.wall_us // 1_000_000))
+    group = parse_address("group", settings.group)
+    return Signed(identity, registry, ids, group=group, timing=Timing(), started=now)
+
+
+def _check_clock(journal: Journal, now: Now) -> None:
+    behind_us = journal.mark - now.wall_us
+    if behind_us > MARK_AHEAD_US:
+        right = f"it is {behind_us / 1e6:.1f} s behind what this node has signed; set the clock, then start again"
+        raise SettingsError("the clock of this machine", f"{now.wall_us / 1e6:.0f} s since 1970", right)
+
+
+def _check_member(settings: NodeSettings, role: Role, key: KeyPair, registry: Registry) -> None:
+    member, ours = registry.get(settings.device_id), base58(key.public)
+    add = f"`etp registry add --device-id {settings.device_id} --role {role.value} --key {ours}`"
+    if member is None:
+        raise SettingsError("device_id", settings.device_id, f"is not in the registry; {add}")
+    if member.key != key.public:
+        right = f"the registry has key {base58(member.key)} for device {settings.device_id}; a new key needs a new device_id"
+        raise SettingsError("key", ours, right)
+    if member.role is not role:
+        raise SettingsError("device_id", settings.device_id, f"is registered as {member.role.value}, not {role.value}")
+    if member.profile != "signed":
+        raise SettingsError("profile", "signed", f"device {settings.device_id} is registered for {member.profile}")
+    if member.revoked_us is not None:
+        raise SettingsError("device_id", settings.device_id, "is revoked; make a new key and register a new device_id")
