@@ -175,6 +175,11 @@ class Affairs:
             affair = self._table[device_id] = self._new(device_id, now_s)
         return affair
 
+    def of(self, device_id: DeviceId) -> LiveBid | None:
+        """The live bid of a device."""
+        affair = self._table.get(device_id)
+        return affair.live if affair is not None else None
+
     def _new(self, device_id: DeviceId, now_s: MonotonicS) -> Affair:
         limits = self._limits
         return Affair(

@@ -94,6 +94,8 @@ class Bids:
         books = self._books
         if lot is None or affair.reservation is not None or not books.selling:
             return RejectCode.UNAVAILABLE
+        if books.settlement is not None and books.settlement.refuses(affair.device_id):
+            return RejectCode.UNAVAILABLE
         if now.monotonic_s < affair.barred_until_s or now.monotonic_s < books.storage_bad_until_s:
             return RejectCode.UNAVAILABLE
         energy, most, least = bid.energy, lot.terms.energy, books.rules.min_lot
@@ -149,6 +151,11 @@ class Bids:
         if before is not None and self._books.withdraw(affair):
             before.answer.envelope = envelope
         return [self._record(bid, STATES[code], now), Send(affair.device_id, envelope)]
+
+    def standing(self, bid: Bid) -> LiveBid | None:
+        """A bid that takes part, as it came."""
+        live = self._books.affairs.of(bid.bidder)
+        return live if live is not None and live.bid == bid else None
 
     def lose(self, bidder: DeviceId, code: RejectCode, now: Now, *, ask: MicroPerKwh = MicroPerKwh(0)) -> list[Effect]:
         """A bid that took part does so no longer; its bidder is told."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bess_node.affairs import Affair, Affairs, Reservations
+from bess_node.settlement import Settlement
 from bess_node.store import Store
 from etp import messages
 from etp.clock import Now
 from etp.codes import FailureCode, RejectCode, TerminateCode
-from etp.effects import Effect, Envelope
+from etp.effects import Effect, Envelope, Row
 from etp.evidence import Evidence
 from etp.frame import Frame
 from etp.limits import Limits
@@ -66,6 +67,8 @@ class Books:
     reservations: Reservations = field(default_factory=Reservations)
     failure: FailureCode | None = None
     stopping: bool = False
+    settlement: Settlement | None = None
+    """Of a market whose trades are paid on a chain."""
     storage_bad_until_s: float = 0.0
     """After a failed commit nothing new is promised before this."""
     kept: Evidence = field(default_factory=Evidence)
@@ -82,8 +85,9 @@ class Books:
 
     @property
     def selling(self) -> bool:
-        """Neither failed nor stopping."""
-        return self.failure is None and not self.stopping
+        """Neither failed nor stopping, and nothing wrong on the chain."""
+        stopped = self.settlement is not None and self.settlement.stops_lots() is not None
+        return self.failure is None and not self.stopping and not stopped
 
     @property
     def ask(self) -> MicroPerKwh:
@@ -129,6 +133,10 @@ class Books:
     def stamped(self, envelope: Envelope, to: DeviceId, now: Now) -> bytes:
         """Fix the envelope's bytes with an id of now: it promises, or is a promise's end."""
         return self.profile.stamp(envelope, to, now)
+
+    def owed(self, confirm: bytes, buyer: DeviceId, now: Now) -> tuple[Row, ...]:
+        """The outbox row of a trade, where trades are paid on a chain."""
+        return () if self.settlement is None else (self.settlement.owed(confirm, buyer, now),)
 
     def withdraw(self, affair: Affair) -> bool:
         """Take a device's bid out where the mechanism lets it go (sealed); whether it did."""

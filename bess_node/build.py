@@ -7,6 +7,7 @@ from bess_node.books import LotRules
 from bess_node.desk import Desk
 from bess_node.pricing import ByPrices, BySoc, Fixed, Forecast, Pricing
 from bess_node.settings import BessSettings
+from bess_node.settlement import Settlement
 from bess_node.solar import Solar
 from bess_node.store import MICRO, Store
 from etp.clock import Now
@@ -29,7 +30,14 @@ def limits_of(settings: BessSettings) -> Limits:
 
 
 def desk_of(
-    settings: BessSettings, *, series: PriceSeries | None, level: Row | None, profile: Profile, limits: Limits, now: Now
+    settings: BessSettings,
+    *,
+    series: PriceSeries | None,
+    level: Row | None,
+    profile: Profile,
+    limits: Limits,
+    now: Now,
+    settlement: Settlement | None = None,
 ) -> Desk:
     """The desk. `series`: the recorded prices, `level`: the battery as the journal left it. Raises SettingsError."""
     return Desk(
@@ -40,6 +48,7 @@ def desk_of(
         limits=limits,
         timing=Timing(),
         started=now,
+        settlement=settlement,
     )
 
 

@@ -10,10 +10,11 @@ from hashlib import sha256
 from typing import Final
 
 from bess_node import rows
-from bess_node.affairs import Affair, Affairs, Reservations
+from bess_node.affairs import Affair, Affairs, LiveBid, Reservations
 from bess_node.bids import Bids
 from bess_node.books import Books, LotRules, OpenLot
 from bess_node.promises import Promises
+from bess_node.settlement import Settlement
 from bess_node.store import Store
 from etp import messages
 from etp.clock import Now
@@ -28,7 +29,7 @@ from etp.signed import EVIDENT
 from etp.state import LotState
 from etp.timing import TIMING, Timing
 from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
-from market.auction import Bid, LotTerms
+from market.auction import LotTerms
 
 STATUS_S: Final = TIMING[MessageType.STATUS].period_s or 0.0
 
@@ -46,11 +47,13 @@ class Desk:
         limits: Limits,
         timing: Timing,
         started: Now,
+        settlement: Settlement | None = None,
     ) -> None:
         self.device_id = device_id
         self.store = store
         self._mechanism = rules.mechanism
         self._books = Books(device_id, rules, store, profile, limits, timing, Affairs(limits))
+        self._books.settlement = settlement
         self._bids = Bids(self._books, started.wall_us)
         self._promises = Promises(self._books)
         self._announced: tuple[LotId, Wh, MicroPerKwh] | None = None
@@ -225,7 +228,8 @@ class Desk:
         closing = self._mechanism.close(lot.state, now.monotonic_s)
         self._books.lot = None
         state = LotState.RESERVED if closing.awards else LotState.VOID
-        ended = self._lot_row(lot, state, now, setter=closing.price_setter, capped=capped)
+        setter = self._bids.standing(closing.price_setter) if closing.price_setter else None
+        ended = self._lot_row(lot, state, now, setter=setter, capped=capped)
         reserved = self._promises.reserve(lot, closing.awards, ended, now)
         offered = self._refresh(now)  # before the losers are told, so that they hear what is left for them
         effects: list[Effect] = [Count("lots_capped")] if capped else []
@@ -233,7 +237,7 @@ class Desk:
             effects += self._bids.lose(loser.bidder, RejectCode.ANOTHER_WON, now)
         return effects + reserved + offered
 
-    def _lot_row(self, lot: OpenLot, state: LotState, now: Now, *, setter: Bid | None, capped: bool) -> Row:
+    def _lot_row(self, lot: OpenLot, state: LotState, now: Now, *, setter: LiveBid | None, capped: bool) -> Row:
         return rows.lot_closed(
             lot.lot_id,
             state,

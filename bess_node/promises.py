@@ -6,10 +6,11 @@ from typing import Final
 from bess_node import rows
 from bess_node.affairs import Affair, Reservation
 from bess_node.books import Books, OpenLot
+from contracts import outbox
 from etp import messages
 from etp.clock import Now
 from etp.codes import MessageType, RejectCode, TerminateCode
-from etp.effects import Commit, Count, Effect, Envelope, Lookup, Row, Send, Write
+from etp.effects import Commit, Count, Effect, Envelope, Lookup, Row, Send, Settle, Write
 from etp.frame import Frame
 from etp.record import NO_LOT, lot_of
 from etp.state import AffairInput, LotState
@@ -109,7 +110,8 @@ class Promises:
         affair.traded()
         answer = self._remember(affair, commit.rows[-1])
         self._books.store.sold(r.lot_id, r.bidder, r.energy, r.paid, now)
-        return [Send(r.bidder, answer), Count("promises", "confirmed"), *self._answer_others(affair, r, now)]
+        owed = [Settle(row) for row in commit.rows if row.kind == outbox.KIND]
+        return [Send(r.bidder, answer), Count("promises", "confirmed"), *owed, *self._answer_others(affair, r, now)]
 
     def _answer_others(self, affair: Affair, r: Reservation, now: Now) -> list[Effect]:
         """Confirms that waited for this decision now match nothing in force: the journal answers them."""
@@ -184,7 +186,7 @@ class Promises:
         self._books.reservations.resolve(r)
         affair.move(AffairInput.CONFIRMED)
         answer = self._books.stamped(self._books.terminate(TerminateCode.FINISHED, r.lot_id), r.bidder, now)
-        written = rows.confirmed(r, now.wall_us, confirm=raw, answer=answer)
+        written = (*self._books.owed(raw, r.bidder, now), *rows.confirmed(r, now.wall_us, confirm=raw, answer=answer))
         affair.remember_confirm(frame.message_id, raw, None)
         return [Commit(written, "confirm", (r.lot_id,), now.monotonic_s)]
 

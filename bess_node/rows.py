@@ -1,15 +1,16 @@
 """The journal rows of a lot and its promise: one place that says what is written down, and under which subject."""
 
-from bess_node.affairs import Reservation
+from bess_node.affairs import LiveBid, Reservation
 from etp.effects import Row, Scalar
+from etp.record import is_record
 from etp.state import LotState
 from etp.units import DeviceId, LotId, MicroPerKwh, WallUs, Wh, money
-from market.auction import Bid
 
 
 def reserved(reservation: Reservation, time_us: WallUs) -> Row:
     """RESERVED: a restart must release it."""
-    return _promise(reservation, LotState.RESERVED, time_us, pending=True)
+    row, raw = _promise(reservation, LotState.RESERVED, time_us, pending=True), reservation.live.raw
+    return row._replace(body={**row.body, "bid_record": raw.hex()}) if is_record(raw) else row
 
 
 def released(reservation: Reservation, time_us: WallUs, reason: str) -> Row:
@@ -55,7 +56,7 @@ def lot_closed(
     mechanism: str,
     bids: int,
     digest: bytes,
-    setter: Bid | None,
+    setter: LiveBid | None,
     capped: bool,
 ) -> Row:
     """How a lot ended: the digest of its bids in order of arrival and the bid that set the price."""
@@ -64,9 +65,11 @@ def lot_closed(
         "bids": bids,
         "digest": digest.hex(),
         "capped": capped,
-        "setter_bidder": setter.bidder if setter else None,
-        "setter_message_id": setter.message_id if setter else None,
-        "setter_price_micro_per_kwh": setter.price if setter else None,
+        "setter_bidder": setter.bid.bidder if setter else None,
+        "setter_message_id": setter.bid.message_id if setter else None,
+        "setter_price_micro_per_kwh": setter.bid.price if setter else None,
+        # The seller's word on the price becomes the bidder's own: whoever has the record can verify it.
+        "setter_record": setter.raw.hex() if setter and is_record(setter.raw) else None,
     }
     return Row("lot", lot_id, state.value, time_us, body, str(lot_id))
 

@@ -18,7 +18,7 @@ from runtime.io.metrics_file import read_metrics
 FAILED = 1
 COLUMNS = ("kind", "seq", "lot_id", "bidder", "message_id", "energy_wh", "price_micro_per_kwh", "state", "time_us")
 """The stable columns; other keys of a row follow them in JSON."""
-SHOWN = frozenset({"lot", "promise", "trade", "energy", "security"})
+SHOWN = frozenset({"lot", "promise", "trade", "energy", "security", "settlement"})
 """Kinds of rows that are exported; the answers to Confirms are the node's own memory."""
 
 

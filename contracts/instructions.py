@@ -75,7 +75,7 @@ class Instructions:
     interface: Interface
     place: Place
 
-    def _make(self, name: str, accounts: dict[str, Address], **arguments: object) -> Instruction:
+    def _make(self, name: str, accounts: dict[str, Address], /, **arguments: object) -> Instruction:
         market = {"market": self.place.market}
         return self.interface.instruction(self.place.program_id, name, market | accounts, **arguments)
 

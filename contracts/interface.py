@@ -53,7 +53,7 @@ class Interface:
         return bytes(self._coder.accounts.acc_name_to_discriminator[kind])
 
     def instruction(
-        self, program_id: Address, name: str, accounts: Mapping[str, Address], **arguments: object
+        self, program_id: Address, name: str, accounts: Mapping[str, Address], /, **arguments: object
     ) -> Instruction:
         """An instruction, its accounts in the IDL's order. Raises InterfaceError where names or types differ."""
         listed = self._instructions[name]

@@ -336,7 +336,9 @@ class Settler:
         for work in self._of(commit.keys):
             if work.signing is None:
                 continue
+            self._owe(work.entry, -1)
             work.entry = self._as_signed(work, now)
+            self._owe(work.entry, 1)
             work.signing = None
             self._take_off(work, now)
             effects.append(Count("settlements_signed"))

@@ -91,6 +91,12 @@ class RecordBid(NamedTuple):
     row: BidRow
 
 
+class Settle(NamedTuple):
+    """A trade is durable, and so is the row that says what is owed for it: see to its payment."""
+
+    row: Row
+
+
 class Lookup(NamedTuple):
     """Find the newest journal row of `kind` and `subject`, then call `found(lookup, row | None, now)`."""
 
@@ -124,4 +130,4 @@ class Log:
     level: str = "info"
 
 
-Effect: TypeAlias = Send | Broadcast | Commit | Write | RecordBid | Lookup | Disconnect | Count | Log
+Effect: TypeAlias = Send | Broadcast | Commit | Write | RecordBid | Settle | Lookup | Disconnect | Count | Log

@@ -24,6 +24,8 @@ from contracts.devnet.node import Node
 from contracts.devnet.params import Params
 from etp.clock import Now
 
+FIRST_SLOT: Final = 1
+"""Slot 0 is the genesis, which is final from the beginning: nothing lands in it."""
 MAX_BATCH: Final = 256
 """Calls of one request: a quarter of a second's work at the very most."""
 
@@ -52,7 +54,7 @@ class Bank:
     def begin(cls, genesis_hash: bytes, faucet: Keypair, pace: Pace, programs: Programs, now: Now) -> "Bank":
         """A new chain. Raises ProgramError."""
         genesis = Genesis(genesis_hash, bytes(faucet.pubkey()))
-        first = Segment(0, now.wall_us, *pace)
+        first = Segment(FIRST_SLOT, now.wall_us, *pace)
         chain = Chain(genesis, first, programs)
         bank = cls(Node(chain, Faucet(faucet, chain.mint)))
         bank._node.records += [genesis, first]

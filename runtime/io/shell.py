@@ -10,7 +10,21 @@ from typing import Any, Protocol
 import structlog
 
 from etp.clock import Now
-from etp.effects import Broadcast, Commit, Count, Disconnect, Effect, Envelope, Log, Lookup, RecordBid, Row, Send, Write
+from etp.effects import (
+    Broadcast,
+    Commit,
+    Count,
+    Disconnect,
+    Effect,
+    Envelope,
+    Log,
+    Lookup,
+    RecordBid,
+    Row,
+    Send,
+    Settle,
+    Write,
+)
 from etp.ids import Ids
 from etp.io.tcp import Connection
 from etp.roster import Roster
@@ -51,7 +65,9 @@ class Shell:
         ids: Ids,
         metrics: Metrics,
         clock: Callable[[], Now],
+        settle: Callable[[Row], None] = lambda _: None,
     ) -> None:
+        self._settle_row = settle
         self.core, self.journal, self.roster, self.metrics = core, journal, roster, metrics
         self._ids, self._clock = ids, clock
         self._log = structlog.get_logger()
@@ -71,6 +87,7 @@ class Shell:
             Commit: self._commit,
             Write: self._write,
             RecordBid: self._record,
+            Settle: self._settle,
             Lookup: self._lookup,
             Disconnect: self._disconnect,
             Count: self._count,
@@ -206,6 +223,9 @@ class Shell:
 
     def _record(self, effect: RecordBid, _: Now) -> None:
         self.journal.bid(effect.row)
+
+    def _settle(self, effect: Settle, _: Now) -> None:
+        self._settle_row(effect.row)
 
     def _lookup(self, effect: Lookup, now: Now) -> None:
         self.apply(self.core.found(effect, self.journal.find(effect.kind, effect.subject), now), now)

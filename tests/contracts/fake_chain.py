@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from struct import Struct
 
@@ -10,12 +10,12 @@ from solders.pubkey import Pubkey
 from solders.transaction import Transaction
 from spl.token.constants import TOKEN_PROGRAM_ID
 
-from contracts.accounts import Market, Trade, TradeStatus
+from contracts.accounts import Trade, TradeStatus
 from contracts.addresses import PROGRAM_ID, Place, token_account
 from contracts.instructions import ED25519_PROGRAM, Instructions
 from contracts.io.idl import load_interface
 from contracts.links import Ask
-from contracts.outbox import KIND, Entry, confirmed, entry_of
+from contracts.outbox import KIND, Entry, confirmed, entry_of, row
 from contracts.rpc import (
     Account,
     Accounts,
@@ -45,7 +45,7 @@ from etp.effects import Commit, Log, Row, Write
 from etp.frame import Frame, encode
 from etp.keys import KeyPair
 from etp.record import seal
-from etp.units import DeviceId, MessageId, MicroPerKwh, Wh
+from etp.units import DeviceId, MessageId
 from sim.scheduler import EPOCH_US, Scheduler
 
 INTERFACE = load_interface()
@@ -362,19 +362,17 @@ class Bench:
 
     def add(self, made: Entry) -> None:
         """Confirm a trade: its row is durable, and the settler is told."""
-        from contracts.outbox import row
-
         self.journal.append(row(made))
         self.do(self.settler.add(made, self.scheduler.now()))
 
     def restart(self) -> None:
-        """kill -9, and up again from the journal."""
+        """Kill -9, and up again from the journal."""
         self.life += 1
         self.settler = self._settler()
         self.do(self.settler.restore(self.pending(), self.scheduler.now()))
 
     def rows(self, lot_id: int) -> list[Row]:
-        return [row for row in self.journal if row.lot_id == lot_id]
+        return [each for each in self.journal if each.lot_id == lot_id]
 
     def state(self, lot_id: int) -> str:
         """What the journal says of a lot."""
@@ -384,8 +382,8 @@ class Bench:
         return str(self.rows(lot_id)[-1].body["reason"])
 
     def pending(self) -> list[Entry]:
-        newest = {row.subject: row for row in self.journal if row.kind == KIND}
-        return [entry_of(row) for row in newest.values() if row.pending]
+        newest = {each.subject: each for each in self.journal if each.kind == KIND}
+        return [entry_of(each) for each in newest.values() if each.pending]
 
     def do(self, effects: list[SettlerEffect]) -> None:
         for effect in effects:
@@ -462,10 +460,3 @@ class Bench:
         """What must hold at every time."""
         assert not self.faults, self.faults
         assert all(times == 1 for times in self.chain.paid.values()), self.chain.paid
-
-
-def changed(trade: Trade, **fields: object) -> Trade:
-    return trade._replace(**fields)
-
-
-__all__ = ["replace"]

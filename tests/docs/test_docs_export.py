@@ -3,12 +3,19 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cli.export import COLUMNS, SHOWN, lines
+from contracts import outbox
+from etp import messages
 from etp.codes import FailureCode
 from etp.effects import BidRow, RecordBid, Row
+from etp.frame import encode
+from etp.keys import KeyPair
+from etp.record import seal
+from etp.units import DeviceId, MicroPerKwh, Wh
 from runtime.io.journal import Journal
 from runtime.io.journal_reader import JournalReader
 from sim.world import World
@@ -22,6 +29,14 @@ STATES = {
     "trade": {"confirmed"},
     "energy": {"pending", "delivered", "short", "level"},
     "security": {"bid_id_reused", "confirm_id_reused"},
+}
+
+
+TERMS: dict[str, Any] = {
+    "energy": Wh(1000),
+    "paid": MicroPerKwh(130_000),
+    "bid_price": MicroPerKwh(130_000),
+    "offer": messages.Offer(Wh(2000), Wh(1000)),
 }
 
 
@@ -78,6 +93,24 @@ def eventful_day() -> Bench:
     return made
 
 
+def signed_rows() -> list[Row]:
+    """What a battery writes that sells by signed records."""
+    world = World(plan(3))
+    world.run()
+    return [row for node in world.batteries for row in node.disk.rows if row.kind in ("lot", "promise")]
+
+
+def settlement_rows() -> list[Row]:
+    """A trade's payment: owed, and signed for."""
+    pair = KeyPair(bytes(32))
+    frame = messages.confirm(DeviceId(500), messages.accept(DeviceId(101), **TERMS))
+    unsigned = {"counter": 1, "lot_id": 7, "recipient": bytes(32), "network": bytes(32)}
+    entry = outbox.confirmed(seal(frame, encode(frame), **unsigned, sign=pair.sign), pair.public, at(1).wall_us)
+    attempt = outbox.Attempt(outbox.Act.SETTLE, b"bytes", bytes(64), bytes(32), 150)
+    signed = replace(entry, attempt=attempt).moved(outbox.OutboxState.SETTLING, at(2).wall_us)
+    return [outbox.row(entry), outbox.row(signed)]
+
+
 def check(found: list[dict[str, Any]], role: str) -> dict[str, set[str]]:
     """Each row has the columns, documented keys beside them, plain values; returns the keys seen by kind."""
     allowed, seen = documented(role), defaultdict(set)
@@ -98,6 +131,7 @@ def test_the_columns_are_documented() -> None:
 async def test_a_battery_s_rows(tmp_path: Path) -> None:
     """All kinds and states but `unresolved`: nothing undocumented, nothing documented that does not occur."""
     made = eventful_day()
+    made.rows += [*signed_rows(), *settlement_rows()]
     bids = [effect.row for effect in made.effects if isinstance(effect, RecordBid)]
     found = await exported(tmp_path / "state", "bess", made.rows, bids)
     seen, text = check(found, "battery"), sections()
