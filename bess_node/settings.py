@@ -47,4 +47,13 @@ class BessSettings(NodeSettings):
     )
     max_temperature_c: float = Field(60.0, gt=-50, le=200, description="a battery this hot is not sold from, °C")
     hide_reserve: bool = Field(default=False, description="do not disclose the reserve")
+    unsettled: Cents = Field(
+        100_000.0,
+        gt=0,
+        le=1e9,
+        description="what one buyer may owe that is not on the chain yet, c; then its bids wait",
+    )
+    unit_price: int = Field(
+        0, ge=0, le=10_000_000, description="priority fee of a settlement, millionths of a lamport per compute unit"
+    )
     bid_rate: int = Field(50, ge=1, le=100_000, description="bids per second of one device")

@@ -13,6 +13,7 @@ from contracts.breaker import Breaker, BreakerState
 from contracts.errors import ContractsError
 from contracts.interface import Interface
 from contracts.rpc import (
+    MAX_SENDS,
     Accounts,
     Answer,
     Blockhash,
@@ -231,13 +232,13 @@ class Link:
             self._queued.add(lot_id)
             self._queue.append(lot_id)
 
-    def next_to_send(self) -> LotId | None:
-        """A lot whose turn it is, while there is a place."""
-        if not self._queue or not self.usable or self.sends_in_flight >= self._limits.sends_in_flight:
-            return None
-        lot_id = self._queue.popleft()
-        self._queued.discard(lot_id)
-        return lot_id
+    def next_to_send(self) -> list[LotId]:
+        """Lots whose turn it is, as many as go into one request; none while there is no place."""
+        if not self.usable or self.sends_in_flight >= self._limits.sends_in_flight:
+            return []
+        lots = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_SENDS))]
+        self._queued.difference_update(lots)
+        return lots
 
     # -- failures
 

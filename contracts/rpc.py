@@ -9,6 +9,8 @@ from contracts.addresses import Address
 
 MAX_STATUSES: Final = 256
 """Signatures of one getSignatureStatuses (Solana's JSON-RPC)."""
+MAX_SENDS: Final = 32
+"""Transactions of one request: more would make the first of them wait for the last one's simulation."""
 MAX_ACCOUNTS: Final = 100
 """Addresses of one getMultipleAccounts (Solana's JSON-RPC)."""
 
@@ -25,10 +27,10 @@ class GetHeight(NamedTuple):
     """The finalized block height. Answer: int."""
 
 
-class SendTransaction(NamedTuple):
-    """Hand signed bytes on. Answer: Sent, or Refused where its simulation failed."""
+class SendTransactions(NamedTuple):
+    """Hand signed bytes on. Answer: Sendings."""
 
-    raw: bytes
+    raws: tuple[bytes, ...]
 
 
 class GetStatuses(NamedTuple):
@@ -51,7 +53,7 @@ class GetTrades(NamedTuple):
     matches: tuple[tuple[int, bytes], ...]
 
 
-Request: TypeAlias = GetGenesis | GetBlockhash | GetHeight | SendTransaction | GetStatuses | GetAccounts | GetTrades
+Request: TypeAlias = GetGenesis | GetBlockhash | GetHeight | SendTransactions | GetStatuses | GetAccounts | GetTrades
 
 
 class Blockhash(NamedTuple):
@@ -75,6 +77,12 @@ class Refused(NamedTuple):
     code: int | None
     """The program's error code, if a program refused."""
     words: str
+
+
+class Sendings(NamedTuple):
+    """What became of each; None: no answer to that one."""
+
+    found: tuple[Sent | Refused | None, ...]
 
 
 class SignatureStatus(NamedTuple):
@@ -121,4 +129,4 @@ class RpcFailure(NamedTuple):
     words: str
 
 
-Answer: TypeAlias = bytes | Blockhash | int | Sent | Refused | Statuses | Accounts | TradeAccounts
+Answer: TypeAlias = bytes | Blockhash | int | Sendings | Statuses | Accounts | TradeAccounts

@@ -29,7 +29,8 @@ from contracts.rpc import (
     GetStatuses,
     Refused,
     RpcFailure,
-    SendTransaction,
+    Sendings,
+    SendTransactions,
     Statuses,
 )
 from contracts.settler_limits import SettlerLimits, SettlerTiming
@@ -377,27 +378,33 @@ class Settler:
         """Fill the places for transactions on their way to each RPC."""
         asks: list[SettlerEffect] = []
         for link in self._links:
-            while (lot_id := link.next_to_send()) is not None:
-                work = self._work.get(lot_id)
-                if work is not None and work.flying and work.entry.attempt is not None:
+            while lots := link.next_to_send():
+                flying = [work for work in self._of(lots) if work.flying]
+                raws = tuple(work.entry.attempt.raw for work in flying if work.entry.attempt is not None)
+                if raws:
                     link.sends_in_flight += 1
-                    asks.append(Ask(link.number, SendTransaction(work.entry.attempt.raw), "send", (lot_id,)))
+                    keys = tuple(int(work.entry.lot_id) for work in flying)
+                    asks.append(Ask(link.number, SendTransactions(raws), "send", keys))
         return asks
 
     def _sent(self, ask: Ask, answer: Answer, now: Now) -> list[SettlerEffect]:
-        if not isinstance(answer, Refused):
-            return []
-        failure = explain(self._interface, answer)
-        effects: list[SettlerEffect] = [Count("settlements_refused", answer.name)]
-        for work in self._of(ask.keys):
-            if not work.flying or failure.cause is Cause.STALE:
-                continue
-            if failure.cause is Cause.DONE:
-                self._poll_at(work, self._after(now, self.timing.tick_s))
-                continue
-            work.refusals += 1
-            effects += self._blame(work, failure.cause, failure.words, now)
+        assert isinstance(answer, Sendings)
+        effects: list[SettlerEffect] = []
+        for lot_id, outcome in zip(ask.keys, answer.found, strict=True):
+            work = self._work.get(LotId(lot_id))
+            if isinstance(outcome, Refused) and work is not None and work.flying:
+                effects += self._refused(work, outcome, now)
         return effects
+
+    def _refused(self, work: Work, refused: Refused, now: Now) -> list[SettlerEffect]:
+        failure = explain(self._interface, refused)
+        counted = Count("settlements_refused", refused.name)
+        if failure.cause is Cause.DONE:
+            self._poll_at(work, self._after(now, self.timing.tick_s))
+        if failure.cause in (Cause.DONE, Cause.STALE):
+            return [counted]
+        work.refusals += 1
+        return [counted, *self._blame(work, failure.cause, failure.words, now)]
 
     def _blame(self, work: Work, cause: Cause, words: str, now: Now) -> list[SettlerEffect]:
         """A refusal is a hint: the same bytes go on being sent, less often, until they are dead."""

@@ -57,8 +57,8 @@ class SettlerLimits:
     """Trades in the outbox; with so many no new lot is opened. A day of held trades at one a second fits."""
     sign_at_once: int = 32
     """Transactions signed in one turn: about 10 ms."""
-    sends_in_flight: int = 16
-    """Transactions on their way to one RPC at a time."""
+    sends_in_flight: int = 4
+    """Requests with transactions on their way to one RPC at a time; what comes meanwhile goes together."""
     sends_waiting: int = 256
     """Nothing more is signed while so many wait for an RPC: their blockhashes grow old."""
     polls_in_flight: int = 8

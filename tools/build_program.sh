@@ -46,7 +46,8 @@ find_llvm() {
 }
 
 have_linker() {
-    "$linker" --version 2>/dev/null | grep -qx "sbpf-linker $LINKER_VERSION"
+    local version
+    version=$("$linker" --version 2>/dev/null) && [ "${version%%$'\n'*}" = "sbpf-linker $LINKER_VERSION" ]
 }
 
 locate() {

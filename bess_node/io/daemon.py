@@ -6,6 +6,7 @@ import signal
 import socket
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -17,6 +18,7 @@ from etp.clock import Now
 from etp.codes import FailureCode, Role, TerminateCode
 from etp.discovery import BessDiscovery
 from etp.discovery_limits import DiscoveryLimits
+from etp.effects import Row
 from etp.io.clock import system_now
 from etp.io.multicast import MulticastShell, bind_pair, open_multicast
 from etp.io.tcp import Connection, listen
@@ -25,7 +27,7 @@ from etp.profile import Received
 from etp.registry import Registry
 from etp.roster import Roster
 from etp.session import Bound, Event, Session, Violation
-from etp.signed import AnyProfile
+from etp.signed import AnyProfile, Signed
 from etp.timing import Timing
 from etp.units import DeviceId
 from runtime.histogram import Metrics
@@ -37,6 +39,9 @@ from runtime.io.profile import open_profile
 from runtime.io.registry_file import watch_registry
 from runtime.io.shell import Shell
 from runtime.settings import SettingsError, parse_address
+
+if TYPE_CHECKING:
+    from bess_node.io.settlement import Payment
 
 FAILED = 1
 OPEN_FILES_BESIDE_SESSIONS = 64
@@ -56,11 +61,19 @@ class Hub:
     """The battery's connections: admits, binds, hands frames to the desk."""
 
     def __init__(
-        self, device_id: DeviceId, shell: Shell, desk: Desk, *, profile: AnyProfile, limits: Limits, metrics: Metrics
+        self,
+        device_id: DeviceId,
+        shell: Shell,
+        desk: Desk,
+        *,
+        profile: AnyProfile,
+        limits: Limits,
+        metrics: Metrics,
+        payment: "Payment | None",
     ) -> None:
         self.accepting = True
         self._device_id, self._shell, self._desk = device_id, shell, desk
-        self._profile, self._limits, self._metrics = profile, limits, metrics
+        self._profile, self._limits, self._metrics, self._payment = profile, limits, metrics, payment
         self._roster: Roster[Connection] = shell.roster
         self._everyone: set[Connection] = set()
         self.turned = shell.turned
@@ -112,7 +125,8 @@ class Hub:
 
     def view(self) -> dict[str, object]:
         """What `metrics.json` shows of this battery."""
-        return self._desk.view() | {"sessions": len(self._everyone), "queues": self._shell.queues()}
+        shown = self._desk.view() | {"sessions": len(self._everyone), "queues": self._shell.queues()}
+        return shown | ({"settlement": self._payment.view(system_now())} if self._payment else {})
 
     def goodbye(self, now: Now) -> None:
         """Tell everyone that we stop."""
@@ -138,8 +152,9 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     limits, metrics = limits_of(settings), Metrics()
     profile = open_profile(settings, Role.BESS, journal, system_now())
-    desk, shell = await _revived(settings, journal, profile=profile, limits=limits, metrics=metrics)
-    hub = Hub(desk.device_id, shell, desk, profile=profile, limits=limits, metrics=metrics)
+    payment = _payment(settings, profile, journal, metrics, random.Random(seed))
+    desk, shell = await _revived(settings, journal, profile=profile, limits=limits, metrics=metrics, payment=payment)
+    hub = Hub(desk.device_id, shell, desk, profile=profile, limits=limits, metrics=metrics, payment=payment)
     tcp_socket, udp_socket = bind_pair(*address)
     server = await listen(tcp_socket, hub, system_now)
     multicast = await _discoverable(settings, desk, udp_socket, profile=profile, rng=random.Random(seed))
@@ -149,6 +164,8 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
         lifecycle.tasks.create_task(watching)
     shell.apply(desk.opened(system_now()), system_now())
     shell.turned()
+    if payment is not None:
+        lifecycle.tasks.create_task(payment.run())
     _watch_device(desk, shell)
     if settings.temperature_file is not None:
         lifecycle.tasks.create_task(thermometer.watch(settings.temperature_file, desk, shell, lifecycle.stopping))
@@ -163,21 +180,61 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
     server.close()
     hub.accepting = False
     durable = await _wind_down(desk, shell, hub)
+    if payment is not None:
+        payment.stop()
     multicast.close()
     ended.set()
     await keeper
     return 0 if durable else FAILED
 
 
+def _payment(
+    settings: BessSettings, profile: AnyProfile, journal: Journal, metrics: Metrics, rng: random.Random
+) -> "Payment | None":
+    """The payment of a market that settles; None: this one does not, and spares itself the chain's client."""
+    if not isinstance(profile, Signed) or not profile.registry.network.settles:
+        return None
+    from bess_node.io.settlement import Payment  # noqa: PLC0415 - 35 MiB and 0.4 s of imports
+
+    return Payment(settings, profile, journal, metrics, rng)
+
+
+def _unpaid(row: Row) -> None:
+    raise AssertionError(f"a trade of a market that does not settle has an outbox row: {row.lot_id}")
+
+
 async def _revived(
-    settings: BessSettings, journal: Journal, *, profile: AnyProfile, limits: Limits, metrics: Metrics
+    settings: BessSettings,
+    journal: Journal,
+    *,
+    profile: AnyProfile,
+    limits: Limits,
+    metrics: Metrics,
+    payment: "Payment | None",
 ) -> tuple[Desk, Shell]:
     """The desk as the journal left it, what was RESERVED released: all of that durable before anybody is served."""
     now = system_now()
     series = load_day(settings.day) if settings.day is not None else None
     level = journal.find("energy", "level")
-    desk = desk_of(settings, series=series, level=level, profile=profile, limits=limits, now=now)
-    shell = Shell(desk, journal=journal, roster=Roster(limits), ids=profile.ids, metrics=metrics, clock=system_now)
+    desk = desk_of(
+        settings,
+        series=series,
+        level=level,
+        profile=profile,
+        limits=limits,
+        now=now,
+        settlement=payment.settlement if payment else None,
+    )
+    settle = payment.settle if payment else _unpaid
+    shell = Shell(
+        desk,
+        journal=journal,
+        roster=Roster(limits),
+        ids=profile.ids,
+        metrics=metrics,
+        clock=system_now,
+        settle=settle,
+    )
     shell.apply(desk.restored(journal.pending_rows(), now), now)
     await shell.quiet()
     return desk, shell

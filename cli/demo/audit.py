@@ -8,6 +8,7 @@ from typing import Any
 from aggregator_node.settings import AggregatorSettings
 from bess_node.settings import BessSettings
 from bess_node.supply import supply_wh
+from cli.demo.chain import Ledger, fee
 from cli.demo.processes import Node
 from cli.demo.watch import Watch
 from cli.export import lines
@@ -34,6 +35,21 @@ def read_books(watch: Watch) -> tuple[Books, list[Violation]]:
             buyers.append(BuyerBooks(node.settings.device_id, rows, demand))
         reader.close()
     return Books(batteries, buyers), broken
+
+
+def unpaid(books: Books, ledger: Ledger | None) -> list[Violation]:
+    """Batteries that the chain paid otherwise than their journals say: price × energy of each trade, less the market's fee."""
+    if ledger is None:
+        return [Violation("money", 0, "the chain could not be read at the end")]
+    found = []
+    for battery in books.batteries:
+        trades = [int(str(row.body["paid_micro"])) for row in battery.rows if row.kind == "trade"]
+        owed = sum(paid - fee(paid) for paid in trades)
+        paid = ledger.batteries[battery.device_id]
+        if (paid.earned, paid.settled) != (owed, len(trades)):
+            said = f"{len(trades)} trades of {owed} µ after fees; the chain has {paid.settled} of {paid.earned} µ"
+            found.append(Violation("money", battery.device_id, said))
+    return found
 
 
 def _battery(watch: Watch, settings: BessSettings, rows: list[Any], bids: list[Any]) -> BatteryBooks:

@@ -17,21 +17,26 @@ from rich.console import Console
 from rich.live import Live
 
 from cli.demo import chart, screen
-from cli.demo.audit import read_books, write_events
+from cli.demo.audit import read_books, unpaid, write_events
+from cli.demo.chain import Chain, Ledger, open_chain
 from cli.demo.processes import Node, NodeError, ended, ready, start, stop
 from cli.demo.report import Report, draw, summary
 from cli.demo.settings import DemoSettings
 from cli.demo.watch import Watch
+from contracts.errors import ContractsError
 from etp.units import Micro, Wh
 from lab.baselines import dated, first_above_reserve, play, single_buyer
 from lab.income import Sales, offered_wh
 from lab.scenario import Scenario, scenario_of
 from runtime.days import PriceSeries
 from runtime.io.days import HEADER
+from runtime.io.key_file import KeyFileError
 from runtime.settings import NodeSettings, SettingsError
 from sim.invariants import violations
 
 FAILED = 1
+LOCAL_SETTLING_S, CLUSTER_SETTLING_S = 20.0, 180.0
+"""After the last trade, until all are paid: a local chain takes under a second, a cluster finalizes in about 15 s."""
 LOOK_S = 0.25
 """How often nodes write their metrics, and the screen looks at them, s."""
 START_S, START_PER_NODE_S = 0.8, 0.35
@@ -50,7 +55,7 @@ def command(settings: DemoSettings) -> int:
     console = Console(stderr=settings.print_json)
     try:
         report = asyncio.run(_Demo(settings, scenario, directory, console, began_s).run())
-    except NodeError as error:
+    except (NodeError, ContractsError, KeyFileError) as error:
         sys.stderr.write(f"etp: {error}\n")
         return FAILED
     files = _write(report, directory)
@@ -81,8 +86,9 @@ class _Demo:
         self._console, self._began_s = console, began_s
         self._stopping = asyncio.Event()
         self._first_trade_s: float | None = None
-        waiting_s = START_S + START_PER_NODE_S * (len(scenario.batteries) + len(scenario.buyers))
-        self._watch = Watch(scenario, origin_s=time.time() + waiting_s)
+        self._chain: Chain | None = None
+        self._ledger: Ledger | None = None
+        self._watch = Watch(scenario, origin_s=time.time())
 
     async def run(self) -> Report:
         """Replay; the daemons are ended whatever happens. Raises NodeError."""
@@ -93,15 +99,44 @@ class _Demo:
         try:
             await self._start()
             await self._show()
-        finally:
             # Buyers first: they see their promises through while the batteries still answer.
+            faults += await stop(self._watch.buyers)
+            await self._see_paid()
+        finally:
             faults += await stop(self._watch.buyers)
             faults += await stop(self._watch.batteries)
             self._watch.poll(time.time())
             self._watch.close()
+            await self._leave_chain(faults)
         return self._report(faults)
 
+    async def _see_paid(self) -> None:
+        """Wait until every trade is paid: finalized, and read back by its battery."""
+        limit_s = LOCAL_SETTLING_S if self._settings.rpc is None else CLUSTER_SETTLING_S
+        until_s = time.time() + limit_s
+        while time.time() < until_s and ended(self._watch.batteries) is None:
+            self._watch.poll(time.time())
+            if not self._watch.unsettled:
+                return
+            await asyncio.sleep(LOOK_S)  # the journals of other processes: nothing here tells of their change
+
+    async def _leave_chain(self, faults: list[str]) -> None:
+        if self._chain is None:
+            return
+        try:
+            batteries = [node.settings.device_id for node in self._watch.batteries]
+            buyers = [node.settings.device_id for node in self._watch.buyers]
+            self._ledger = await self._chain.ledger(batteries, buyers)
+        except ContractsError as error:
+            faults.append(str(error))
+        await self._chain.close()
+        if self._chain.daemon is not None:
+            faults += await stop([self._chain.daemon])
+
     async def _start(self) -> None:
+        nodes: list[NodeSettings] = [*self._scenario.batteries, *self._scenario.buyers]
+        self._chain = await open_chain(self._settings, nodes, self._directory)
+        self._watch.origin_s = time.time() + START_S + START_PER_NODE_S * len(nodes)
         series = self._directory / "prices.csv"
         series.write_text(_csv(self._scenario.series))
         port = random.SystemRandom().randint(*PORTS)
@@ -121,7 +156,9 @@ class _Demo:
 
     def _told(self, settings: NodeSettings, shared: dict[str, Any]) -> NodeSettings:
         ours = settings.model_copy(update=shared | {"listen": f"{self._settings.interface}:0"})
-        return dated(self._scenario, ours, origin_s=self._watch.origin_s)
+        assert self._chain is not None
+        paid = self._chain.told(ours, self._directory)
+        return dated(self._scenario, paid, origin_s=self._watch.origin_s)
 
     @property
     def _nodes(self) -> list[Node]:
@@ -180,7 +217,8 @@ class _Demo:
                 "single_buyer": play(single_buyer(scenario)),
                 "feed_in": Sales(0, Wh(0), Micro(0)),
             },
-            violations=[*broken, *violations(books)],
+            ledger=self._ledger,
+            violations=[*broken, *violations(books), *unpaid(books, self._ledger)],
             faults=faults,
             seconds=time.monotonic() - self._began_s,
             first_trade_s=self._first_trade_s,

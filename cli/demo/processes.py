@@ -5,8 +5,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -28,20 +28,21 @@ class NodeError(Exception):
 
 
 @dataclass(eq=False)
-class Node:
-    """One daemon: what it was told, where its files are, its process."""
+class Daemon:
+    """One process: where its files are, what it said when it was ready."""
 
     role: str
-    settings: NodeSettings
     directory: Path
     """Its state directory: journal and metrics."""
     process: asyncio.subprocess.Process
     log: IO[bytes]
+    line: Mapping[str, object] = field(default_factory=dict, kw_only=True)
+    """Its ready line; empty until then."""
 
     @property
     def name(self) -> str:
         """As in its directory's name."""
-        return f"{self.role}-{self.settings.device_id}"
+        return self.directory.name
 
     @property
     def log_path(self) -> Path:
@@ -49,57 +50,72 @@ class Node:
         return Path(self.log.name)
 
 
+@dataclass(eq=False)
+class Node(Daemon):
+    """A battery or an aggregator: what it was told."""
+
+    settings: NodeSettings
+
+
 def flags(settings: NodeSettings) -> list[str]:
     """The command line that gives a daemon these settings."""
     line: list[str] = []
-    for field, value in settings.model_dump(mode="json", exclude_defaults=True).items():
-        flag = f"--{field.replace('_', '-')}"
+    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
+        flag = f"--{name.replace('_', '-')}"
         for item in value if isinstance(value, list) else [value]:
             line += [flag] if item is True else [flag, str(item)]
     return line
 
 
 async def start(role: str, settings: NodeSettings, directory: Path) -> Node:
+    """Start a battery or an aggregator."""
+    name = f"{role}-{settings.device_id}"
+    told = settings.model_copy(update={"state_dir": directory / name})
+    made = await launch(role, name, flags(told), directory)
+    return Node(made.role, made.directory, made.process, made.log, told)
+
+
+async def launch(role: str, name: str, words: Sequence[str], directory: Path) -> Daemon:
     """Start a daemon. Its settings are those given and no others: the environment's ETP_ variables are not passed on."""
-    state = directory / f"{role}-{settings.device_id}"
-    log = (directory / f"{state.name}.log").open("wb")
-    told = settings.model_copy(update={"state_dir": state})
+    state, log = directory / name, (directory / f"{name}.log").open("wb")
+    given = words if "--state-dir" in words else [*words, "--state-dir", str(state)]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", role, *flags(told)),
+        *(sys.executable, "-m", "cli.main", role, *given),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=log,
         env={name: value for name, value in os.environ.items() if not name.startswith("ETP_")},
         start_new_session=True,  # Ctrl-C is the demo's: it ends its daemons in order
     )
-    return Node(role, told, state, process, log)
+    return Daemon(role, state, process, log)
 
 
-async def ready(node: Node) -> None:
-    """Wait for the daemon's line. Raises NodeError."""
+async def ready(node: Daemon) -> None:
+    """Wait for the daemon's line, and keep it. Raises NodeError."""
     assert node.process.stdout is not None
     try:
         async with asyncio.timeout(READY_S):
             line = await node.process.stdout.readline()
     except TimeoutError as error:
         raise NodeError(node.name, f"was not ready within {READY_S:g} s", node.log_path) from error
-    if not line or not json.loads(line).get("ready"):
+    node.line = json.loads(line) if line else {}
+    if not node.line.get("ready"):
         raise NodeError(node.name, "ended before it was ready", node.log_path)
 
 
-def ended(nodes: Sequence[Node]) -> Node | None:
+def ended(nodes: Sequence[Daemon]) -> Daemon | None:
     """A daemon that is not running any more."""
     return next((node for node in nodes if node.process.returncode is not None), None)
 
 
-async def stop(nodes: Sequence[Node]) -> list[str]:
+async def stop(nodes: Sequence[Daemon]) -> list[str]:
     """SIGTERM to all, and wait; SIGKILL for who does not end. Returns what did not end as it should."""
     for node in nodes:
         _signal(node, signal.SIGTERM)
     return [fault for fault in await asyncio.gather(*(_ended(node) for node in nodes)) if fault]
 
 
-async def _ended(node: Node) -> str | None:
+async def _ended(node: Daemon) -> str | None:
     try:
         async with asyncio.timeout(ENDING_S):
             status = await node.process.wait()
@@ -113,6 +129,6 @@ async def _ended(node: Node) -> str | None:
     return f"{node.name} ended with status {status}; its log is {node.log_path}" if status else None
 
 
-def _signal(node: Node, number: signal.Signals) -> None:
+def _signal(node: Daemon, number: signal.Signals) -> None:
     if node.process.returncode is None:
         node.process.send_signal(number)

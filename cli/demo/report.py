@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cli.demo.chain import ESCROW, Ledger
 from cli.demo.screen import BAD, GOOD, QUIET, cents, kwh, replies_line
 from cli.demo.watch import Watch
 from etp.codes import MessageType
@@ -33,6 +34,8 @@ class Report:
     watch: Watch
     books: Books
     offered: Wh
+    ledger: Ledger | None
+    """What the chain says; None: it could not be read."""
     baselines: Mapping[str, Sales]
     """By name, as in BASELINES: what the same days bring otherwise."""
     violations: Sequence[Violation]
@@ -81,6 +84,9 @@ def summary(report: Report) -> dict[str, Any]:
         "reply_ms": {key: value for key, value in replies.as_dict().items() if key != "buckets"},
         "worst_age_ms": _worst(watch.latencies([*watch.batteries, *watch.buyers], "age_ms")),
         "promises": sum(promises.values()),
+        "settled": len(watch.payments) - watch.unsettled,
+        "unsettled": watch.unsettled,
+        "chain": _chain(report),
         "promises_by_end": promises,
         "trades_by_aggregator": _by_buyer(report),
         "violations": [violation._asdict() for violation in report.violations],
@@ -97,6 +103,29 @@ def summary(report: Report) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "first_trade_s": None if report.first_trade_s is None else round(report.first_trade_s, 3),
         "interrupted": report.interrupted,
+    }
+
+
+def _chain(report: Report) -> dict[str, Any] | None:
+    ledger = report.ledger
+    if ledger is None:
+        return None
+    return {
+        "earned_micro": {str(battery): paid.earned for battery, paid in ledger.batteries.items()},
+        "journal_micro": {str(battery): amount for battery, amount in _owed(report).items()},
+        "fees_micro": ledger.fees,
+        "escrow_micro": {str(buyer): escrow.available for buyer, escrow in ledger.escrows.items()},
+        "held_micro": sum(escrow.held for escrow in ledger.escrows.values()),
+        "disputes": ledger.disputed,
+        "defaults": ledger.defaulted,
+    }
+
+
+def _owed(report: Report) -> dict[int, int]:
+    """By battery: what its trades cost by its journal, µ."""
+    return {
+        battery.device_id: sum(int(str(row.body["paid_micro"])) for row in battery.rows if row.kind == "trade")
+        for battery in report.books.batteries
     }
 
 
@@ -138,6 +167,7 @@ def draw(report: Report, files: Mapping[str, str]) -> RenderableType:
         _latencies(report),
         replies_line(report.watch.replies()),
         _promises(report),
+        *_settlements(report),
     ]
     parts += [Text(str(broken), style=BAD) for broken in (*report.violations, *report.faults)]
     parts += [Text(f"{what:12} {where}", style=QUIET) for what, where in files.items()]
@@ -190,3 +220,30 @@ def _promises(report: Report) -> Text:
     left = f", {ends['reserved']} are open" if ends["reserved"] else ""
     verdict = (f"; {broken} invariants broke", BAD) if broken else ("; none broken, by all journals", GOOD)
     return Text.assemble(said + left, verdict)
+
+
+def _settlements(report: Report) -> list[RenderableType]:
+    """What the chain paid, beside the journals; what the buyers' escrows hold."""
+    ledger, watch = report.ledger, report.watch
+    if ledger is None:
+        return [Text("the chain could not be read at the end", style=BAD)]
+    table = Table(title="Paid on the chain, USDC", title_justify="left", title_style="bold", box=None, padding=(0, 1))
+    for column in ("battery", "trades", "by its journal", "fee", "earned on chain"):
+        table.add_column(column, justify="left" if column == "battery" else "right", header_style=QUIET, no_wrap=True)
+    for battery, owed in _owed(report).items():
+        paid = ledger.batteries[battery]
+        table.add_row(str(battery), str(paid.settled), usdc(owed), usdc(owed - paid.earned), usdc(paid.earned))
+    spent = {buyer: ESCROW - escrow.available - escrow.held for buyer, escrow in ledger.escrows.items()}
+    said = ", ".join(f"{buyer} {usdc(amount)}" for buyer, amount in spent.items())
+    unsettled = watch.unsettled
+    ends = f"{len(watch.payments) - unsettled} settled, {unsettled} unsettled, {ledger.disputed} disputed, {ledger.defaulted} defaulted"
+    return [
+        table,
+        Text(f"escrows paid: {said}; fees of the market: {usdc(ledger.fees)}"),
+        Text(ends, style=GOOD if not unsettled else BAD),
+    ]
+
+
+def usdc(micro: int) -> str:
+    """An amount, USDC, to the micro-USDC."""
+    return f"{micro // 1_000_000}.{micro % 1_000_000:06}"

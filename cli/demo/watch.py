@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from cli.demo.processes import Node
+from contracts import outbox
 from etp.units import Micro, MicroPerKwh, Wh
 from lab.scenario import Scenario
 from runtime.histogram import Histogram
@@ -43,6 +44,8 @@ class Watch:
     buyers: list[Node] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
     levels: dict[int, list[Level]] = field(default_factory=dict)
+    payments: dict[tuple[int, int], outbox.OutboxState] = field(default_factory=dict)
+    """By battery and lot: where the payment of its trade stands."""
     views: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     """By device: the newest metrics file."""
     _readers: dict[int, JournalReader] = field(default_factory=dict)
@@ -70,6 +73,11 @@ class Watch:
         new = sorted(trade for node in self.batteries for trade in self._new_trades(node))
         self.trades += new
         return new
+
+    @property
+    def unsettled(self) -> int:
+        """Trades that are not paid yet."""
+        return sum(state is not outbox.OutboxState.SETTLED for state in self.payments.values())
 
     def view(self, node: Node) -> Mapping[str, Any]:
         """What a node shows of itself; empty at first."""
@@ -101,6 +109,8 @@ class Watch:
         new = []
         for seq, row in self._readers[device_id].rows(self._seen.get(device_id, 0)):
             self._seen[device_id] = seq
+            if row.kind == outbox.KIND:
+                self.payments[device_id, row.lot_id] = outbox.OutboxState(row.state)
             if row.kind == "trade":
                 buyer, energy, price, paid = (
                     int(str(row.body[key])) for key in ("bidder", "energy_wh", "price_micro_per_kwh", "paid_micro")

@@ -3,6 +3,7 @@
 The words of a failure never hold the URL: it may carry an operator's secret. `Rpc.name` is what is shown.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -12,10 +13,15 @@ from solana.exceptions import SolanaRpcException
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Confirmed, Finalized
 from solana.rpc.core import RPCException, RPCNoResultException
-from solana.rpc.types import MemcmpOpts, TxOpts
+from solana.rpc.providers.async_http import AsyncHTTPProvider
+from solana.rpc.types import MemcmpOpts
 from solders.account import Account as SoldersAccount
+from solders.commitment_config import CommitmentLevel
 from solders.errors import SerdeJSONError
+from solders.rpc.config import RpcSendTransactionConfig
 from solders.rpc.errors import NodeUnhealthyMessage, SendTransactionPreflightFailureMessage
+from solders.rpc.requests import SendRawTransaction
+from solders.rpc.responses import SendTransactionResp
 from solders.signature import Signature
 from solders.transaction_status import (
     InstructionErrorCustom,
@@ -38,7 +44,8 @@ from contracts.rpc import (
     Refused,
     Request,
     RpcFailure,
-    SendTransaction,
+    Sendings,
+    SendTransactions,
     Sent,
     SignatureStatus,
     Statuses,
@@ -52,7 +59,9 @@ BUSY: Final = frozenset({429, 503})
 """HTTP's "too many requests" and "unavailable"."""
 WORDS: Final = 200
 """Characters of a node's message that are kept."""
-_OPTIONS: Final = TxOpts(skip_confirmation=True, skip_preflight=False, preflight_commitment=Confirmed, max_retries=0)
+_SEND: Final = RpcSendTransactionConfig(
+    skip_preflight=False, preflight_commitment=CommitmentLevel.Confirmed, max_retries=0
+)
 """We send again ourselves; a node need not."""
 
 
@@ -74,11 +83,13 @@ class Rpc:
     def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self.name = shown(url)
         self.client = AsyncClient(url, commitment=Finalized, timeout=timeout_s)
+        self._provider = AsyncHTTPProvider(url, timeout=timeout_s)
+        self._takes_many = True
         self._table: dict[type, Callable[[Any], Awaitable[Answer]]] = {
             GetGenesis: self._genesis,
             GetBlockhash: self._blockhash,
             GetHeight: self._height,
-            SendTransaction: self._send,
+            SendTransactions: self._send,
             GetStatuses: self._statuses,
             GetAccounts: self._accounts,
             GetTrades: self._trades,
@@ -90,6 +101,7 @@ class Rpc:
     async def close(self) -> None:
         """Let go of its connections."""
         await self.client.close()
+        await self._provider.close()
 
     async def ask(self, request: Request) -> Answer | RpcFailure:
         """The answer, or why there is none. Raises nothing that an RPC could cause."""
@@ -97,6 +109,8 @@ class Rpc:
             return await self._table[type(request)](request)
         except SolanaRpcException as error:
             return _http_failure(error.__cause__)
+        except httpx.HTTPError as error:
+            return _http_failure(error)
         except RPCException as error:
             return _refusal(error.args[0] if error.args else error)
         except (RPCNoResultException, SerdeJSONError, ValueError, TypeError, AttributeError):
@@ -112,15 +126,29 @@ class Rpc:
     async def _height(self, _: GetHeight) -> int:
         return (await self.client.get_block_height(Finalized)).value
 
-    async def _send(self, request: SendTransaction) -> Answer:
-        try:
-            found = await self.client.send_raw_transaction(request.raw, _OPTIONS)
-        except RPCException as error:
-            refused = error.args[0] if error.args else None
-            if isinstance(refused, SendTransactionPreflightFailureMessage) and refused.data.err is not None:
-                return refused_of(refused.data.err, refused.message)
-            raise
-        return Sent(bytes(found.value))
+    async def _send(self, request: SendTransactions) -> Sendings:
+        if len(request.raws) > 1 and self._takes_many:
+            try:
+                return await self._send_many(request.raws)
+            except _NoBatch:
+                self._takes_many = False
+        return Sendings(tuple([await self._send_one(raw) for raw in request.raws]))
+
+    async def _send_one(self, raw: bytes) -> Sent | Refused:
+        answered = await self._provider.make_request_unparsed(SendRawTransaction(raw, _SEND))
+        found = _sending(answered)
+        if found is None:
+            raise ValueError("no answer to sendTransaction")
+        return found
+
+    async def _send_many(self, raws: tuple[bytes, ...]) -> Sendings:
+        """One HTTP request for many: it costs more than a transaction. Raises _NoBatch where the node takes one at a time."""
+        bodies = tuple(SendRawTransaction(raw, _SEND, number) for number, raw in enumerate(raws))
+        answered = json.loads(await self._provider.make_batch_request_unparsed(bodies))
+        if not isinstance(answered, list):
+            raise _NoBatch
+        by_number = {found.get("id"): json.dumps(found) for found in answered if isinstance(found, dict)}
+        return Sendings(tuple(_sending(by_number.get(number)) for number in range(len(raws))))
 
     async def _statuses(self, request: GetStatuses) -> Statuses:
         signatures = [Signature(signature) for signature in request.signatures]
@@ -140,6 +168,22 @@ class Rpc:
             request.program_id, commitment=Finalized, encoding="base64", filters=filters
         )
         return TradeAccounts(tuple((keyed.pubkey, keyed.account.data) for keyed in found.value))
+
+
+class _NoBatch(Exception):
+    """The node does not take several requests at once."""
+
+
+def _sending(answered: str | None) -> Sent | Refused | None:
+    """What an RPC says to sendTransaction; None where it gave no verdict. Raises RPCException where it refused the request."""
+    if answered is None:
+        return None
+    found = SendTransactionResp.from_json(answered)
+    if isinstance(found, SendTransactionResp):
+        return Sent(bytes(found.value))
+    if isinstance(found, SendTransactionPreflightFailureMessage) and found.data.err is not None:
+        return refused_of(found.data.err, found.message)
+    raise RPCException(found)
 
 
 def _as_many(found: Sequence[object], asked: Sequence[object]) -> None:

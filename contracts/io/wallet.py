@@ -25,7 +25,9 @@ from contracts.rpc import (
     Refused,
     Request,
     RpcFailure,
-    SendTransaction,
+    Sendings,
+    SendTransactions,
+    Sent,
     Statuses,
 )
 from contracts.transactions import Sign, signed
@@ -82,7 +84,9 @@ class Wallet:
         while True:
             if system_now().monotonic_s - sent_s >= RESEND_S:
                 sent_s = system_now().monotonic_s
-                self._check(await self.ask(SendTransaction(raw)), signers[0][0])
+                sent = await self.ask(SendTransactions((raw,)))
+                assert isinstance(sent, Sendings)
+                self._check(sent.found[0], signers[0][0])
             answer = await self.ask(GetStatuses((signature,)))
             assert isinstance(answer, Statuses)
             status = answer.found[0]
@@ -93,10 +97,12 @@ class Wallet:
             height = await self.ask(GetHeight())
             assert isinstance(height, int)
             if height > blockhash.last_valid_height:
-                raise WalletError("the transaction did not land before its blockhash expired; nothing happened: try again")
+                raise WalletError(
+                    "the transaction did not land before its blockhash expired; nothing happened: try again"
+                )
             await asyncio.sleep(POLL_S)
 
-    def _check(self, answer: Answer, payer: Address) -> None:
+    def _check(self, answer: Sent | Refused | None, payer: Address) -> None:
         if isinstance(answer, Refused) and answer.name != "AlreadyProcessed":
             failure = explain(self.interface, answer)
             hint = f"; the fee payer is {payer}" if failure.cause.value == "payer" else ""

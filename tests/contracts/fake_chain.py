@@ -30,7 +30,8 @@ from contracts.rpc import (
     Refused,
     Request,
     RpcFailure,
-    SendTransaction,
+    Sendings,
+    SendTransactions,
     Sent,
     SignatureStatus,
     Statuses,
@@ -169,7 +170,7 @@ class FakeChain:
     def put(self, trade: Trade) -> None:
         self.history.setdefault(trade.lot_id, []).append((self.slot, trade))
 
-    def send(self, raw: bytes) -> Answer:
+    def send(self, raw: bytes) -> Sent | Refused:
         """Simulate, and land it unless it gets lost."""
         transaction = Transaction.from_bytes(raw)
         transaction.verify()
@@ -311,8 +312,8 @@ class View:
             return Blockhash(blockhash(slot), slot + VALID_BLOCKS)
         if isinstance(request, GetHeight):
             return max(0, final)
-        if isinstance(request, SendTransaction):
-            return chain.send(request.raw)
+        if isinstance(request, SendTransactions):
+            return Sendings(tuple(chain.send(raw) for raw in request.raws))
         if isinstance(request, GetStatuses):
             return Statuses(tuple(self._status(signature, final) for signature in request.signatures))
         if isinstance(request, GetAccounts):
@@ -402,17 +403,21 @@ class Bench:
         self.scheduler.after(delay_s, lambda: call() if life == self.life else None)
 
     def _ask(self, ask: Ask) -> None:
-        if isinstance(ask.request, SendTransaction):
-            self._check_durable(ask.request.raw)
+        for raw in ask.request.raws if isinstance(ask.request, SendTransactions) else ():
+            self._check_durable(raw)
         view = self.views[ask.rpc]
         there = self.latency_s * (0.5 + self.rng.random())
 
+        life = self.life
+
         def arrive() -> None:  # what has left the node arrives, even if the node dies
             answer = view.answer(ask.request)
-            self._later(there, lambda: self.do(self.settler.answered(ask, answer, self.scheduler.now())))
+            self.scheduler.after(there, lambda: self._hear(ask, answer) if life == self.life else None)
 
-        life = self.life
-        self.scheduler.after(there, lambda: arrive() if life <= self.life else None)
+        self.scheduler.after(there, arrive)
+
+    def _hear(self, ask: Ask, answer: Answer | RpcFailure) -> None:
+        self.do(self.settler.answered(ask, answer, self.scheduler.now()))
 
     def _check_durable(self, raw: bytes) -> None:
         self.sent.append(raw)
@@ -424,8 +429,8 @@ class Bench:
         if self.journal_fails:
             self.do(self.settler.commit_failed(commit, now))
             return
-        for row in commit.rows:
-            self._check_anew(entry_of(row))
+        for each in commit.rows:
+            self._check_anew(entry_of(each))
         self.journal += commit.rows
         self.do(self.settler.committed(commit, now))
 

@@ -20,7 +20,8 @@ from contracts.rpc import (
     Refused,
     Request,
     RpcFailure,
-    SendTransaction,
+    Sendings,
+    SendTransactions,
     Sent,
     SignatureStatus,
     Statuses,
@@ -55,7 +56,9 @@ def test_twenty_trades_are_paid_once_and_soon() -> None:
     assert bench.settler.settled_ms.worst_ms < 500
     assert bench.settler.unsettled(BUYER_ID) == 0
     assert bench.settler.settlement_age_s(bench.scheduler.now()) == 0
-    assert bench.settler.view(bench.scheduler.now())["outbox"] == dict.fromkeys(("confirmed", "settling", "defaulted", "refused", "held", "disputed"), 0)
+    assert bench.settler.view(bench.scheduler.now())["outbox"] == dict.fromkeys(
+        ("confirmed", "settling", "defaulted", "refused", "held", "disputed"), 0
+    )
     bench.check()
 
 
@@ -70,7 +73,7 @@ def test_questions_go_out_many_at_a_time() -> None:
     statuses = [request for request in asked if isinstance(request, GetStatuses)]
     assert max(len(request.signatures) for request in statuses) <= 256
     assert max(len(request.addresses) for request in asked if isinstance(request, GetAccounts)) <= 100
-    assert len([request for request in asked if not isinstance(request, SendTransaction)]) < 60
+    assert len([request for request in asked if not isinstance(request, SendTransactions)]) < 60
     bench.check()
 
 
@@ -78,13 +81,13 @@ def test_no_more_than_the_allowed_sends_are_on_their_way() -> None:
     """Bounded concurrency per RPC, whatever waits."""
     bench = Bench(limits=SettlerLimits(sends_in_flight=3))
     most = 0
-    for lot in range(1, 60):
+    for lot in range(1, 200):
         bench.add(entry(lot))
     while bench.scheduler.time_s < 3:
         bench.run(0.001)
         most = max(most, bench.settler._links[0].sends_in_flight)
     assert most == 3
-    assert settled(bench, *range(1, 60))
+    assert settled(bench, *range(1, 200))
 
 
 def test_signed_bytes_are_durable_before_they_are_sent() -> None:
@@ -283,7 +286,8 @@ def test_an_rpc_that_only_pretends_to_send_is_made_up_for_by_the_other() -> None
     honest = bench.views[0]._honest
 
     def swallow(request: Request) -> Answer:
-        return Sent(bytes(64)) if isinstance(request, SendTransaction) else honest(request)
+        swallowed = isinstance(request, SendTransactions)
+        return Sendings((Sent(bytes(64)),) * len(request.raws)) if swallowed else honest(request)
 
     bench.views[0]._honest = swallow  # type: ignore[method-assign]
     bench.add(entry(1))
@@ -292,6 +296,13 @@ def test_an_rpc_that_only_pretends_to_send_is_made_up_for_by_the_other() -> None
 
 
 # -- what a user meets
+
+
+def refused(code: int, request: Request) -> Answer | None:
+    """A program's refusal of all that is sent."""
+    if not isinstance(request, SendTransactions):
+        return None
+    return Sendings((Refused("Custom", code, ""),) * len(request.raws))
 
 
 def test_an_rpc_of_another_network_is_named_and_not_used() -> None:
@@ -478,7 +489,7 @@ def test_a_dead_rpc_is_left_alone_and_tried_with_one_question() -> None:
 
 def test_a_refusal_for_good_is_shown_and_tried_seldom() -> None:
     def refuse(request: Request, answer: Answer | RpcFailure) -> Answer | RpcFailure:
-        return Refused("Custom", 6045, "") if isinstance(request, SendTransaction) else answer
+        return refused(6045, request) or answer
 
     bench = Bench()
     bench.views[0].lie = refuse
@@ -492,7 +503,7 @@ def test_a_refusal_for_good_is_shown_and_tried_seldom() -> None:
 
 def test_an_unknown_error_code_says_that_the_idl_may_be_another() -> None:
     def refuse(request: Request, answer: Answer | RpcFailure) -> Answer | RpcFailure:
-        return Refused("Custom", 9999, "") if isinstance(request, SendTransaction) else answer
+        return refused(9999, request) or answer
 
     bench = Bench()
     bench.views[0].lie = refuse

@@ -201,7 +201,7 @@ def watch_of(out: Path) -> Watch:
         ("bess", watch.batteries, scenario.batteries),
         ("aggregator", watch.buyers, scenario.buyers),
     ):
-        nodes += [Node(role, told, out / f"{role}-{told.device_id}", None, None) for told in settings]
+        nodes += [Node(role, out / f"{role}-{told.device_id}", None, None, told) for told in settings]
     return watch
 
 

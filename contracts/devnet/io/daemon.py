@@ -37,7 +37,7 @@ def _listener(settings: DevnetSettings, address: tuple[str, int]) -> socket.sock
     try:
         return socket.create_server(address, backlog=MAX_CONNECTIONS)
     except OSError as error:
-        right = f"cannot be listened at: {error.strerror}; port 0 picks a free one"
+        right = f"cannot be listened at: {os.strerror(error.errno or 0)}; port 0 picks a free one"
         raise SettingsError("listen", settings.listen, right) from error
 
 

@@ -42,7 +42,10 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        status, body = await self._answer(scope, receive)
+        try:
+            status, body = await self._answer(scope, receive)
+        except ConnectionAbortedError:
+            return
         headers = [*JSON_HEADERS, (b"content-length", b"%d" % len(body))]
         if status not in (200, 404):
             headers.append((b"connection", b"close"))
@@ -70,8 +73,10 @@ class App:
             request = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return msgspec.json.encode(refusal(None, PARSE_ERROR, "Parse error"))
-        answer = self._bank.handle(request, system_now())
-        self._store.append(self._bank.take_records())
+        try:
+            answer = self._bank.handle(request, system_now())
+        finally:  # what has happened is kept, even if a bug of ours spoils the answer
+            self._store.append(self._bank.take_records())
         await self._store.durable()
         return b"" if answer is None else msgspec.json.encode(answer)
 
@@ -87,6 +92,8 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes | Non
     parts, size, more = [], 0, True
     while more:
         event = await receive()
+        if event["type"] != "http.request":
+            raise ConnectionAbortedError  # half a request is none
         parts.append(event.get("body", b""))
         size += len(parts[-1])
         if size > MAX_BODY:
@@ -159,6 +166,7 @@ class Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="error",
                 access_log=False,
                 server_header=False,
                 date_header=False,

@@ -8,8 +8,15 @@ use crate::layout::Layout;
 use crate::pda::Placed;
 use crate::state::{Escrow, Market, Participant, Trade};
 
-/// Refuses an account that was passed twice. Two views of one account would each miss what the other writes.
-pub fn require_distinct(accounts: &[AccountView]) -> Result<(), Error> {
+/// The first `N` accounts, no two of them the same. Two views of one account would each miss what the other writes.
+pub fn distinct<const N: usize>(accounts: &[AccountView]) -> Result<&[AccountView; N], Error> {
+    let accounts = accounts.first_chunk().ok_or(Error::MissingAccount)?;
+    require_distinct(accounts)?;
+    Ok(accounts)
+}
+
+#[inline(never)]
+fn require_distinct(accounts: &[AccountView]) -> Result<(), Error> {
     let mut rest = accounts;
     while let Some((first, others)) = rest.split_first() {
         // The runtime passes a repeated account as a reference to the first one.

@@ -27,9 +27,12 @@ fn text(of: &Object, key: &str) -> String {
 
 /// camelCase to snake_case.
 fn snake(name: &str) -> String {
-    name.chars().fold(String::new(), |text, letter| match letter.is_ascii_uppercase() {
-        true => text + "_" + &letter.to_ascii_lowercase().to_string(),
-        false => text + &letter.to_string(),
+    name.chars().fold(String::new(), |mut text, letter| {
+        if letter.is_ascii_uppercase() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_lowercase());
+        text
     })
 }
 

@@ -21,10 +21,22 @@ pub const SIZE: usize = MESSAGE + MESSAGE_SIZE;
 /// One signature; then offset and instruction of signature, key and message (with its size). 0xffff is "this same
 /// instruction": with any other the precompile would check bytes that we do not read.
 const HEADER: [u8; KEY] = [
-    1, 0, //
-    SIGNATURE as u8, 0, 0xff, 0xff, //
-    KEY as u8, 0, 0xff, 0xff, //
-    MESSAGE as u8, 0, MESSAGE_SIZE as u8, 0, 0xff, 0xff,
+    1,
+    0, //
+    SIGNATURE as u8,
+    0,
+    0xff,
+    0xff, //
+    KEY as u8,
+    0,
+    0xff,
+    0xff, //
+    MESSAGE as u8,
+    0,
+    MESSAGE_SIZE as u8,
+    0,
+    0xff,
+    0xff,
 ];
 
 const DOMAIN: &[u8] = b"ETP-SIG-v1\0";

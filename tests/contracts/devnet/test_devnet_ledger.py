@@ -1,6 +1,8 @@
 """The ledger's lines: whole, torn at every byte, changed, lost, moved."""
 
 from io import BytesIO
+from zlib import crc32
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,8 +70,6 @@ def test_a_lost_or_moved_line_is_refused() -> None:
 
 def test_a_record_of_another_version_is_refused() -> None:
     """It says that it is not known, rather than being skipped."""
-    from zlib import crc32
-
     body = b'{"kind":"fork","slot":1}'
     with pytest.raises(LedgerError, match="none that this version knows"):
         read(b"%08x %s\n" % (crc32(body), body))

@@ -3,7 +3,7 @@
 use pinocchio::error::ProgramError;
 use pinocchio::{AccountView, Address, ProgramResult};
 
-use crate::account::{load, load_of, load_role, require_distinct, require_program, require_signer, store};
+use crate::account::{distinct, load, load_of, load_role, require_program, require_signer, store};
 use crate::args;
 use crate::clock::now;
 use crate::create::create;
@@ -18,12 +18,8 @@ use crate::token::{require_owner, Currency, Move};
 
 /// Moves tokens into the vault, from a token account of the aggregator's key.
 pub fn deposit(program: &Address, accounts: &[AccountView], args: &args::Deposit) -> ProgramResult {
-    let [authority, market_account, participant, account, vault, source, mint, token_program, system_program, ..] =
-        accounts
-    else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..9])?;
+    let [authority, market_account, participant, account, vault, source, mint, token_program, system_program] =
+        distinct(accounts)?;
     require_program(system_program, &pinocchio_system::ID)?;
     let market: Market = load(program, market_account)?;
     market.require_open(now()?)?;
@@ -49,10 +45,7 @@ pub fn deposit(program: &Address, accounts: &[AccountView], args: &args::Deposit
 /// Starts the delay after which money may leave. It is longer than any Confirm may take to settle, so that nobody can
 /// buy and run.
 pub fn request_withdraw(program: &Address, accounts: &[AccountView], args: &args::RequestWithdraw) -> ProgramResult {
-    let [authority, market, participant, account, ..] = accounts else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..4])?;
+    let [authority, market, participant, account] = distinct(accounts)?;
     load::<Market>(program, market)?;
     let aggregator = load_as_aggregator(program, market, participant, authority)?;
     let mut escrow = load_escrow(program, account, market, &aggregator)?;
@@ -71,11 +64,8 @@ pub fn request_withdraw(program: &Address, accounts: &[AccountView], args: &args
 
 /// Moves what was asked for, or what is left of it.
 pub fn withdraw(program: &Address, accounts: &[AccountView], _: &args::Withdraw) -> ProgramResult {
-    let [authority, market_account, participant, account, vault, destination, mint, token_program, ..] = accounts
-    else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..8])?;
+    let [authority, market_account, participant, account, vault, destination, mint, token_program] =
+        distinct(accounts)?;
     let market: Market = load(program, market_account)?;
     let aggregator = load_as_aggregator(program, market_account, participant, authority)?;
     let mut escrow = load_escrow(program, account, market_account, &aggregator)?;

@@ -2,7 +2,7 @@
 
 use pinocchio::{AccountView, Address, ProgramResult};
 
-use crate::account::{load_as_admin, require_distinct, require_program, require_signer, store};
+use crate::account::{distinct, load_as_admin, require_program, require_signer, store};
 use crate::args::{OpenMarket, SetMarket};
 use crate::clock::now;
 use crate::create::create;
@@ -20,10 +20,7 @@ const NETWORK_DOMAIN: &[u8] = b"ETP-NET-v1\0";
 
 /// Opens a market at the address of its network_id, which binds chain, program, admin and name.
 pub fn open(program: &Address, accounts: &[AccountView], args: &OpenMarket) -> ProgramResult {
-    let [admin, account, mint, fee_account, system_program, ..] = accounts else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..5])?;
+    let [admin, account, mint, fee_account, system_program] = distinct(accounts)?;
     require_signer(admin)?;
     require_program(system_program, &pinocchio_system::ID)?;
     Rules { fee_bps: args.fee_bps, settle_window: args.settle_window, withdraw_delay: args.withdraw_delay }.check()?;
@@ -73,10 +70,7 @@ pub fn open(program: &Address, accounts: &[AccountView], args: &OpenMarket) -> P
 
 /// Changes the rules; held trades keep the release_at that they were made with.
 pub fn set(program: &Address, accounts: &[AccountView], args: &SetMarket) -> ProgramResult {
-    let [admin, account, fee_account, ..] = accounts else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..3])?;
+    let [admin, account, fee_account] = distinct(accounts)?;
     let mut market = load_as_admin(program, account, admin)?;
     Rules { fee_bps: args.fee_bps, settle_window: args.settle_window, withdraw_delay: args.withdraw_delay }.check()?;
     require_mint(fee_account, &market.mint)?;

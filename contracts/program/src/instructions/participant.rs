@@ -2,7 +2,7 @@
 
 use pinocchio::{AccountView, Address, ProgramResult};
 
-use crate::account::{load_as_admin, load_of, require_distinct, require_program, require_signer, store};
+use crate::account::{distinct, load_as_admin, load_of, require_program, require_signer, store};
 use crate::args;
 use crate::clock::now;
 use crate::create::create;
@@ -16,10 +16,8 @@ use crate::state::{role, Participant};
 
 /// Registers a device with its key, which signs as well: nobody registers another's key.
 pub fn register(program: &Address, accounts: &[AccountView], args: &args::Register) -> ProgramResult {
-    let [admin, authority, market_account, account, system_program, ..] = accounts else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[1..5])?; // an admin may register a device of its own key
+    let (admin, others) = accounts.split_first().ok_or(Error::MissingAccount)?; // who may register its own key
+    let [authority, market_account, account, system_program] = distinct(others)?;
     let market = load_as_admin(program, market_account, admin)?;
     require_signer(authority)?;
     require_program(system_program, &pinocchio_system::ID)?;
@@ -54,20 +52,13 @@ pub fn register(program: &Address, accounts: &[AccountView], args: &args::Regist
 
 /// Ends a device's trading; what it traded before still settles.
 pub fn revoke(program: &Address, accounts: &[AccountView], _: &args::Revoke) -> ProgramResult {
-    let [admin, market, account, ..] = accounts else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..3])?;
+    let [admin, market, account] = distinct(accounts)?;
     load_as_admin(program, market, admin)?;
     let mut participant: Participant = load_of(program, account, market)?;
     require(participant.revoked_at == 0, Error::AlreadyRevoked)?;
 
     participant.revoked_at = now()?;
     store(account, &participant)?;
-    emit(&Revoked {
-        market: participant.market,
-        device_id: participant.device_id,
-        revoked_at: participant.revoked_at,
-    });
+    emit(&Revoked { market: participant.market, device_id: participant.device_id, revoked_at: participant.revoked_at });
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use pinocchio::{AccountView, Address, ProgramResult};
 
-use crate::account::{load, require_distinct, store};
+use crate::account::{distinct, load, store};
 use crate::args;
 use crate::error::{require, Error};
 use crate::event::Refunded;
@@ -20,12 +20,8 @@ const GIVES_UP: [u8; 2] = [1, 2];
 /// whoever wins has often been outbid in the same lot before. When it was stamped does not matter: it is final, so a
 /// battery that is revoked later, or signs it before the Confirm settles, has given up the lot all the same.
 pub fn refund(program: &Address, accounts: &[AccountView], _: &args::Refund) -> ProgramResult {
-    let [market_account, battery_participant, aggregator_participant, escrow_account, trade_account, instructions, ..] =
-        accounts
-    else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..6])?;
+    let [market_account, battery_participant, aggregator_participant, escrow_account, trade_account, instructions] =
+        distinct(accounts)?;
     let market: Market = load(program, market_account)?;
     let mut parties =
         Parties::load(program, market_account, battery_participant, aggregator_participant, trade_account)?;

@@ -3,7 +3,7 @@
 use pinocchio::error::ProgramError;
 use pinocchio::{AccountView, Address, ProgramResult};
 
-use crate::account::{load, require_distinct, require_signer, store};
+use crate::account::{distinct, load, require_signer, store};
 use crate::args;
 use crate::clock::now;
 use crate::error::{require, Error};
@@ -33,16 +33,13 @@ struct Held<'a> {
     currency: Currency<'a>,
 }
 
-const ACCOUNTS: usize = 10;
-
 impl<'a> Accounts<'a> {
     fn new(accounts: &'a [AccountView]) -> Result<Self, Error> {
-        let [market, battery_participant, aggregator_participant, escrow, vault, payout, fee_account, trade, mint, token_program, ..] =
-            accounts
-        else {
-            return Err(Error::MissingAccount);
-        };
-        require_distinct(&accounts[..ACCOUNTS])?;
+        #[rustfmt::skip]
+        let [
+            market, battery_participant, aggregator_participant, escrow, vault, payout, fee_account,
+            trade, mint, token_program,
+        ] = distinct(accounts)?;
         let till = Till { vault: Vault { escrow, tokens: vault }, payout, fee_account, mint, token_program };
         Ok(Self { market, battery_participant, aggregator_participant, trade, till })
     }
@@ -50,13 +47,8 @@ impl<'a> Accounts<'a> {
     #[inline(never)]
     fn load(&self, program: &Address) -> Result<Held<'a>, ProgramError> {
         let market: Market = load(program, self.market)?;
-        let parties = Parties::load(
-            program,
-            self.market,
-            self.battery_participant,
-            self.aggregator_participant,
-            self.trade,
-        )?;
+        let parties =
+            Parties::load(program, self.market, self.battery_participant, self.aggregator_participant, self.trade)?;
         let escrow = load_escrow(program, self.till.vault.escrow, self.market, &parties.aggregator)?;
         let currency = self.till.open(&market, &parties.battery)?;
         Ok(Held { parties, escrow, arbiter: market.arbiter, currency })

@@ -3,7 +3,7 @@
 use pinocchio::error::ProgramError;
 use pinocchio::{AccountView, Address, ProgramResult};
 
-use crate::account::{load, load_of, load_role, require_distinct, require_program, require_signer, store};
+use crate::account::{distinct, load, load_of, load_role, require_program, require_signer, store};
 use crate::amount::{amount, fee};
 use crate::args;
 use crate::clock::now;
@@ -69,12 +69,11 @@ fn judge(program: &Address, presented: &Presented) -> Result<Deal, ProgramError>
 
 /// Settles a Confirm: the money is held until disputes are over, or paid at once where there are none.
 pub fn settle(program: &Address, accounts: &[AccountView], _: &args::Settle) -> ProgramResult {
-    let [battery, market, battery_participant, aggregator_participant, escrow_account, vault, payout, fee_account, trade_account, mint, token_program, system_program, instructions, ..] =
-        accounts
-    else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..13])?;
+    #[rustfmt::skip]
+    let [
+        battery, market, battery_participant, aggregator_participant, escrow_account, vault, payout, fee_account,
+        trade_account, mint, token_program, system_program, instructions,
+    ] = distinct(accounts)?;
     require_program(system_program, &pinocchio_system::ID)?;
     let presented = Presented { battery, market, battery_participant, aggregator_participant, instructions };
     let mut deal = judge(program, &presented)?;
@@ -114,12 +113,11 @@ pub fn settle(program: &Address, accounts: &[AccountView], _: &args::Settle) -> 
 
 /// Records, once for a lot, that the buyer's escrow does not cover what it confirmed. A later `settle` still pays.
 pub fn record_default(program: &Address, accounts: &[AccountView], _: &args::RecordDefault) -> ProgramResult {
-    let [battery, market, battery_participant, aggregator_participant, escrow, trade_account, system_program, instructions, ..] =
-        accounts
-    else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..8])?;
+    #[rustfmt::skip]
+    let [
+        battery, market, battery_participant, aggregator_participant, escrow,
+        trade_account, system_program, instructions,
+    ] = distinct(accounts)?;
     require_program(system_program, &pinocchio_system::ID)?;
     let presented = Presented { battery, market, battery_participant, aggregator_participant, instructions };
     let mut deal = judge(program, &presented)?;

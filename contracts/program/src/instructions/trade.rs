@@ -3,7 +3,7 @@
 use pinocchio::error::ProgramError;
 use pinocchio::{AccountView, Address, ProgramResult};
 
-use crate::account::{load, load_of, load_role, require_distinct, require_signer, store};
+use crate::account::{distinct, load, load_of, load_role, require_signer, store};
 use crate::args;
 use crate::clock::now;
 use crate::error::{require, Error};
@@ -48,10 +48,7 @@ impl Parties {
 
 /// Stops a release; the buyer's right as long as the money is held.
 pub fn dispute(program: &Address, accounts: &[AccountView], _: &args::Dispute) -> ProgramResult {
-    let [authority, market, battery_participant, aggregator_participant, trade_account, ..] = accounts else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..5])?;
+    let [authority, market, battery_participant, aggregator_participant, trade_account] = distinct(accounts)?;
     require_signer(authority)?;
     load::<Market>(program, market)?;
     let mut parties = Parties::load(program, market, battery_participant, aggregator_participant, trade_account)?;
@@ -81,10 +78,7 @@ pub fn dispute(program: &Address, accounts: &[AccountView], _: &args::Dispute) -
 
 /// Gives the rent of a finished trade back to whoever paid it, once its record can no longer settle.
 pub fn close(program: &Address, accounts: &[AccountView], _: &args::CloseTrade) -> ProgramResult {
-    let [market_account, account, payer, ..] = accounts else {
-        return Err(Error::MissingAccount.into());
-    };
-    require_distinct(&accounts[..3])?;
+    let [market_account, account, payer] = distinct(accounts)?;
     let market: Market = load(program, market_account)?;
     let trade: Trade = load_of(program, account, market_account)?;
     require(matches!(trade.status, status::PAID | status::REFUNDED | status::DEFAULTED), Error::WrongStatus)?;
@@ -95,11 +89,6 @@ pub fn close(program: &Address, accounts: &[AccountView], _: &args::CloseTrade) 
     let (mut account, mut payer) = (*account, *payer);
     payer.set_lamports(add(payer.lamports(), account.lamports())?);
     account.close()?;
-    emit(&Closed {
-        market: trade.market,
-        battery: trade.battery,
-        lot_id: trade.lot_id,
-        aggregator: trade.aggregator,
-    });
+    emit(&Closed { market: trade.market, battery: trade.battery, lot_id: trade.lot_id, aggregator: trade.aggregator });
     Ok(())
 }
