@@ -28,6 +28,10 @@ UNRESOLVED_S: Final = 600.0
 """Plain profile: after this an unanswered Confirm is UNRESOLVED, s (design §4)."""
 
 
+UNPAYABLE_S: Final = 30 * 86_400.0
+"""Signed profile: the longest that a market lets a trade be settled after its Confirm, s (docs/settlement.md, Program)."""
+
+
 @dataclass(slots=True, eq=False)
 class Promise:
     """A Confirm on its way, or unanswered."""
@@ -83,6 +87,13 @@ class Affair:
         """Take a step of the table."""
         self.state = next_affair(self.state, cause)
 
+    @property
+    def unresolved_s(self) -> float:
+        """When an unanswered Confirm is given up; one that names its lot only once it can no longer be paid for."""
+        assert self.promise is not None
+        wait_s = UNPAYABLE_S if self.promise.confirm.lot_id else UNRESOLVED_S
+        return self.promise.since_s + wait_s
+
     def may_be_stored_answer(self, frame: Frame, raw: bytes) -> bool:
         """Whether a record whose counter tells nothing is an answer that we wait for, kept by the battery until we asked again.
 
@@ -99,7 +110,7 @@ class Affair:
     def due_s(self, *, wants: bool) -> MonotonicS | None:
         """When something is to be done without news; `wants`: more energy is wanted."""
         if self.promise is not None:
-            return MonotonicS(min(self.promise.retry_s, self.promise.since_s + UNRESOLVED_S))
+            return MonotonicS(min(self.promise.retry_s, self.unresolved_s))
         if not self.battery.connected:
             return None
         if self.bid is not None:

@@ -2,7 +2,7 @@
 
 import random
 
-from aggregator_node.buyer import Buyer
+from aggregator_node.buyer import Buyer, Purse
 from aggregator_node.portfolio import Portfolio
 from aggregator_node.settings import AggregatorSettings
 from aggregator_node.strategy import STRATEGIES
@@ -16,9 +16,15 @@ from runtime.settings import market_clock
 
 
 def buyer_of(
-    settings: AggregatorSettings, *, series: PriceSeries | None, seed: int, profile: Profile, now: Now
+    settings: AggregatorSettings,
+    *,
+    series: PriceSeries | None,
+    seed: int,
+    profile: Profile,
+    now: Now,
+    purse: Purse | None = None,
 ) -> Buyer:
-    """The buyer. `series`: the recorded prices."""
+    """The buyer. `series`: the recorded prices; `purse`: what its escrow can pay."""
     return Buyer(
         DeviceId(settings.device_id),
         worth=_worth(settings, series, seed, now),
@@ -27,6 +33,7 @@ def buyer_of(
         profile=profile,
         rng=random.Random(seed),
         timing=Timing(),
+        purse=purse,
     )
 
 

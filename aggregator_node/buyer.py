@@ -6,9 +6,9 @@ What is bid stays in the exposure until its fate is known; a Confirm leaves only
 import random
 from collections import deque
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
-from aggregator_node.affair import BID_BURST, BIDS_PER_S, PAUSE_S, TOO_MANY_PAUSE_S, UNRESOLVED_S, Affair, Promise
+from aggregator_node.affair import BID_BURST, BIDS_PER_S, PAUSE_S, TOO_MANY_PAUSE_S, Affair, Promise
 from aggregator_node.directory import Directory
 from aggregator_node.portfolio import Portfolio
 from aggregator_node.strategy import LotView, Strategy, price
@@ -27,7 +27,7 @@ from etp.session import Violation
 from etp.signed import EVIDENT
 from etp.state import AffairInput, AffairState
 from etp.timing import Timing, is_from_future, is_late
-from etp.units import MICRO_PER_CENT, DeviceId, LotId, MicroPerKwh, MonotonicS, Wh, money
+from etp.units import MICRO_PER_CENT, DeviceId, LotId, Micro, MicroPerKwh, MonotonicS, Wh, money
 
 LOOK_S: Final = 0.02
 """Energy wanted anew is looked for at all batteries after this, s: what is set free at one moment is spread in one look."""
@@ -35,6 +35,16 @@ LONGEST_RETRY_S: Final = 30.0
 REPLIES_KEPT: Final = 4096
 COMMIT_LIMIT_S: Final = 0.4
 NOT_NOW: Final = frozenset({RejectCode.UNAVAILABLE, RejectCode.TOO_MANY, RejectCode.LATE, RejectCode.INVALID})
+
+
+class Purse(Protocol):
+    """What can be paid for: an escrow, less what is owed."""
+
+    def room(self, live: Micro) -> Micro:
+        """What may still be bid for beside `live` µ of live bids and promises, µ."""
+
+    def confirmed(self, battery: DeviceId, lot_id: LotId, amount: Micro, message_id: int) -> None:
+        """`amount` µ are owed for a lot by the Confirm of this id; known ones stay as they are."""
 
 
 class Buyer:
@@ -50,7 +60,10 @@ class Buyer:
         profile: Profile,
         rng: random.Random,
         timing: Timing,
+        purse: Purse | None = None,
     ) -> None:
+        """`purse`: what its escrow can pay, in a market that settles."""
+        self._purse = purse
         self.device_id = device_id
         self.portfolio = portfolio
         self.worth = worth
@@ -75,11 +88,22 @@ class Buyer:
         for row in trades:
             battery, energy, paid = _terms(row)
             self.portfolio.buy(battery, energy, paid)
+            self._owe(row)
         for row in pending:
             affair = self._affair(_terms(row)[0], now.monotonic_s)
             assert affair is not None
             affair.state = AffairState.CONFIRMING
             self._resume(affair, row, now)
+
+    def _owe(self, trade: Row) -> None:
+        """A trade is owed until its payment is seen on the chain."""
+        if self._purse is not None:
+            battery, energy, paid = _terms(trade)
+            self._purse.confirmed(battery, LotId(trade.lot_id), money(paid, energy), trade.time_us)
+
+    def funded(self, now: Now) -> None:
+        """The escrow was read: what it has room for now may be bid for."""
+        self._look_soon(now)
 
     def _affair(self, device_id: DeviceId, now_s: MonotonicS) -> Affair | None:
         affair = self._affairs.get(device_id)
@@ -212,7 +236,8 @@ class Buyer:
         # What may not be delivered is worth less: its value times the share of promises that this battery keeps.
         value = MicroPerKwh(int(self.worth.at(now.monotonic_s) * battery.reliability))
         offered = price(self._strategy, LotView(value, battery.ask), self._rng)
-        energy = self.portfolio.wanted(battery.for_sale, offered) if offered is not None else Wh(0)
+        room = self._purse.room(self.portfolio.exposed_micro) if self._purse is not None else None
+        energy = self.portfolio.wanted(battery.for_sale, offered, room) if offered is not None else Wh(0)
         if offered is None or energy <= 0:
             return []
         if not affair.pace.take(now.monotonic_s):
@@ -438,6 +463,8 @@ class Buyer:
         elif code is TerminateCode.CANNOT_DELIVER:
             affair.battery.broken += 1
         rows = _end_rows(promise, finished=finished, answer=raw, now=now)
+        for trade in rows[1:]:
+            self._owe(trade)
         ended = Commit(rows, "ended", (affair.battery.device_id,), now.monotonic_s)
         return [ended, Count("promises", "finished" if finished else "released"), *self._bid(affair, now)]
 
@@ -486,7 +513,7 @@ class Buyer:
 
     def _due(self, affair: Affair, now: Now) -> list[Effect]:
         promise = affair.promise
-        if promise is not None and now.monotonic_s >= promise.since_s + UNRESOLVED_S:
+        if promise is not None and now.monotonic_s >= affair.unresolved_s:
             row = promise.row._replace(state="unresolved", time_us=now.wall_us, pending=False)
             self._close(affair, AffairInput.RELEASED, now)
             return [Write((row,)), Count("promises", "unresolved")]

@@ -48,8 +48,8 @@ class Portfolio:
         if period != self.period:
             self.period, self.period_bought = period, Wh(0)
 
-    def wanted(self, for_sale: Wh, price: MicroPerKwh) -> Wh:
-        """How much to bid for at a price: what is for sale, needed and payable."""
+    def wanted(self, for_sale: Wh, price: MicroPerKwh, room: Micro | None = None) -> Wh:
+        """How much to bid for at a price: what is for sale, needed and payable; `room`: what an escrow has left, µ."""
         needed = self.demand - self.bought
         if self.period_demand is not None:
             needed = min(needed, self.period_demand - self.period_bought)
@@ -58,6 +58,8 @@ class Portfolio:
             left = self.budget - self.paid - self.exposed_micro
             # One µ is kept back for the half that money() may round up.
             needed = min(needed, (left - 1) * 1000 // price)
+        if room is not None:
+            needed = min(needed, (room - 1) * 1000 // price)
         return Wh(max(0, min(for_sale, needed)))
 
     def expose(self, battery: DeviceId, energy: Wh, price: MicroPerKwh) -> None:

@@ -10,7 +10,7 @@ from etp.record import NO_LOT, lot_of
 from etp.repetition import Answer, Recalled, Repeated
 from etp.state import AffairInput
 from etp.timing import TIMING, UNTIMED_ID_BELOW
-from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh
+from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh, money
 from market.auction import Bid, Refusal, Refused
 
 STATES = {code: code.name.lower() for code in RejectCode}
@@ -94,7 +94,7 @@ class Bids:
         books = self._books
         if lot is None or affair.reservation is not None or not books.selling:
             return RejectCode.UNAVAILABLE
-        if books.settlement is not None and books.settlement.refuses(affair.device_id):
+        if books.bars(affair.device_id, money(bid.price, bid.energy), now):
             return RejectCode.UNAVAILABLE
         if now.monotonic_s < affair.barred_until_s or now.monotonic_s < books.storage_bad_until_s:
             return RejectCode.UNAVAILABLE

@@ -19,7 +19,7 @@ from etp.limits import Limits
 from etp.profile import Profile
 from etp.record import NO_LOT
 from etp.timing import Timing, is_from_future, is_late
-from etp.units import MICRO_PER_CENT, DeviceId, LotId, MicroPerKwh, Wh
+from etp.units import MICRO_PER_CENT, DeviceId, LotId, Micro, MicroPerKwh, Wh
 from market.auction import LotTerms, Mechanism
 
 
@@ -133,6 +133,10 @@ class Books:
     def stamped(self, envelope: Envelope, to: DeviceId, now: Now) -> bytes:
         """Fix the envelope's bytes with an id of now: it promises, or is a promise's end."""
         return self.profile.stamp(envelope, to, now)
+
+    def bars(self, buyer: DeviceId, bid: Micro, now: Now) -> bool:
+        """Whether a bid of so many µ is refused for what its buyer owes, its escrow or its past."""
+        return self.settlement is not None and self.settlement.refuses(buyer, bid, now) is not None
 
     def owed(self, confirm: bytes, buyer: DeviceId, now: Now) -> tuple[Row, ...]:
         """The outbox row of a trade, where trades are paid on a chain."""

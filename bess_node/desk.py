@@ -166,6 +166,8 @@ class Desk:
         """A session speaks for a device: an unresolved Accept is sent again first, byte for byte."""
         affair = self._books.affairs.get(device_id, now.monotonic_s)
         affair.connected = True
+        if self._books.settlement is not None:
+            self._books.settlement.met(device_id)
         reservation = affair.reservation
         if reservation is None or reservation.accept is None or reservation.resolving:
             return []

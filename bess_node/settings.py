@@ -53,6 +53,15 @@ class BessSettings(NodeSettings):
         le=1e9,
         description="what one buyer may owe that is not on the chain yet, c; then its bids wait",
     )
+    min_escrow: Cents = Field(
+        0.0, ge=0, le=1e9, description="bids of a buyer whose escrow can pay less than this are refused, c"
+    )
+    min_reputation: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of settled trades below which a buyer's bids are refused; newcomers have 0.5",
+    )
     unit_price: int = Field(
         0, ge=0, le=10_000_000, description="priority fee of a settlement, millionths of a lamport per compute unit"
     )

@@ -4,16 +4,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 from contracts import outbox
+from contracts.reputation import Requirements, Standings
 from etp.clock import Now
 from etp.effects import Row
-from etp.units import DeviceId
+from etp.units import DeviceId, Micro
 
 
 class Gate(Protocol):
     """What the settler says about whom to trade with."""
 
+    def unsettled(self, buyer: DeviceId) -> Micro:
+        """What a buyer owes that nothing on the chain is set aside for yet, µ."""
+
     def refuses(self, buyer: DeviceId) -> bool:
-        """Whether a buyer's bids are to be refused."""
+        """Whether that is so much that its bids are to be refused."""
 
     def stops_lots(self) -> str | None:
         """Why no new lot may be opened; None: nothing is against it."""
@@ -22,8 +26,14 @@ class Gate(Protocol):
 class Settlement:
     """Of a market whose trades are paid on a chain. `key_of`: a member's public key."""
 
-    def __init__(self, key_of: Callable[[int], bytes | None], gate: Gate) -> None:
-        self._key_of, self._gate = key_of, gate
+    def __init__(
+        self,
+        key_of: Callable[[int], bytes | None],
+        gate: Gate,
+        standings: Standings,
+        requirements: Requirements,
+    ) -> None:
+        self._key_of, self._gate, self._standings, self._requirements = key_of, gate, standings, requirements
 
     def owed(self, confirm: bytes, buyer: DeviceId, now: Now) -> Row:
         """The outbox row of a trade, out of its Confirm: it belongs in the transaction that confirms."""
@@ -31,9 +41,17 @@ class Settlement:
         assert key is not None, "a Confirm whose signature was verified has a key"
         return outbox.row(outbox.confirmed(confirm, key, now.wall_us))
 
-    def refuses(self, buyer: DeviceId) -> bool:
-        """Whether a buyer's bids are refused for what it owes, or for what its escrow and its record are."""
-        return self._gate.refuses(buyer)
+    def met(self, buyer: DeviceId) -> None:
+        """A buyer has a session: its escrow and its past are looked at from now on, where they are asked for."""
+        if self._requirements.ask_anything:
+            self._standings.watch(buyer)
+
+    def refuses(self, buyer: DeviceId, bid: Micro, now: Now) -> str | None:
+        """Why a bid of `bid` µ does not take part, for what its buyer owes, or for what its escrow and its past are."""
+        owed = self._gate.unsettled(buyer)
+        if self._gate.refuses(buyer):
+            return f"{owed} µ of it are not on the chain yet"
+        return self._requirements.reason_against(self._standings.get(buyer, now), owed=owed, bid=bid)
 
     def stops_lots(self) -> str | None:
         """Why nothing may be sold now."""

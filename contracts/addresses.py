@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 from solders.pubkey import Pubkey
 from solders.token.associated import get_associated_token_address
 
+from contracts.errors import ContractsError
 from etp import record
 
 Address: TypeAlias = Pubkey
@@ -23,7 +24,7 @@ MAX_NAME: Final = 32
 MAX_U64: Final = 2**64 - 1
 
 
-class AddressError(ValueError):
+class AddressError(ContractsError, ValueError):
     """A text or number that cannot be part of an address: which, what it was, what would be right."""
 
     def __init__(self, what: str, value: object, right: str) -> None:

@@ -1,6 +1,11 @@
 """Errors of the `contracts` package.
 
 ContractsError
+├── AddressError       (contracts.addresses) a text or number that cannot be part of an address
+├── OutboxError        (contracts.outbox) a row that is no outbox row, or a move that the outbox does not have
+├── Unfit              (contracts.links) an RPC, or what is behind it, cannot be used
+├── WalletError        (contracts.io.wallet) an RPC, or the chain, did not do what a person asked for
+├── ChainError         (contracts.io.watch) the RPCs are of different chains, or none answers
 ├── InterfaceError     the IDL is not that of the program
 ├── AccountError       an account is missing, or is not what it should be
 └── TransactionError   bytes that cannot be made into a transaction

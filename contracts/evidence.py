@@ -4,10 +4,10 @@ where there are others; absence counts only once a transaction cannot land any m
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from contracts.accounts import Trade, TradeStatus
-from contracts.outbox import DONE_IN, Act, Entry, OutboxState
+from contracts.outbox import DONE_IN, Act, OutboxState
 from contracts.rpc import SignatureStatus
 
 SHOWN_AS: Final[dict[TradeStatus, OutboxState]] = {
@@ -92,7 +92,39 @@ def most(trades: Iterable[Trade | None]) -> Trade | None:
     return best if best is not None and 2 * counts[best] > len(listed) else None
 
 
-def differences(entry: Entry, trade: Trade, battery_id: int) -> Mapping[str, tuple[object, object]]:
+class Promised(Protocol):
+    """What both sides of a trade must say alike."""
+
+    @property
+    def lot_id(self) -> int:
+        """The lot."""
+
+    @property
+    def buyer(self) -> int:
+        """Its buyer's device_id."""
+
+    @property
+    def message_id(self) -> int:
+        """Of the Confirm."""
+
+    @property
+    def energy(self) -> int:
+        """Wh."""
+
+    @property
+    def price(self) -> int:
+        """µ/kWh."""
+
+    @property
+    def amount(self) -> int:
+        """µ."""
+
+    @property
+    def record_hash(self) -> bytes:
+        """SHA-256 of the Confirm record."""
+
+
+def differences(entry: Promised, trade: Trade, battery_id: int) -> Mapping[str, tuple[object, object]]:
     """Where the chain says something else than the outbox: field → (outbox, chain)."""
     ours: dict[str, object] = {
         "battery": battery_id,

@@ -10,6 +10,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import Final
 
+from contracts.errors import ContractsError
 from etp import frame
 from etp.effects import Row, Scalar
 from etp.record import KEY_SIZE, RECORD_SIZE, message_id_of, trailer
@@ -92,7 +93,7 @@ DONE_IN: Final[dict[Act, frozenset[OutboxState]]] = {
 """act → the states in which its transaction has nothing left to do."""
 
 
-class OutboxError(ValueError):
+class OutboxError(ContractsError, ValueError):
     """A row that is no outbox row, or a move that the outbox does not have."""
 
 

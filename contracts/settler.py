@@ -19,6 +19,7 @@ from contracts.interface import Interface
 from contracts.links import Ask, Identity, Link, believed_height
 from contracts.outbox import FINAL, OUTBOX, UNSETTLED, Act, Attempt, Entry, OutboxState, row
 from contracts.program_errors import Cause, explain
+from contracts.reconcile import Difference
 from contracts.rpc import (
     MAX_ACCOUNTS,
     MAX_STATUSES,
@@ -52,6 +53,8 @@ NO_BLOCKHASH_S: Final = 0.2
 ARBITRATION_S: Final = 14 * 24 * 3600
 """A dispute that the arbiter leaves open so long ends for the battery (docs/settlement.md, Program)."""
 MICRO: Final = 1_000_000
+MAX_SAID: Final = 10
+"""Differences of one comparison that are logged."""
 NOT_THERE: Final = "its account is no longer on the chain: closed before its end was read; look at its transactions"
 DISAGREE: Final = "the RPCs disagree: some show the trade, others that it cannot come; find out which is right"
 
@@ -100,8 +103,10 @@ class Settler:
         self.timing, self.limits = timing or SettlerTiming(), limits or SettlerLimits()
         self.settled_ms = Histogram()
         """From the Confirm to the finalized account read back, ms, since the start."""
-        self.alarm: str | None = None
-        """Why no new lot may be opened, in words."""
+        self._alarm: str | None = None
+        """What must not be, is: until a restart."""
+        self._difference: str | None = None
+        """Between journal and chain, as of the last comparison."""
         self._signer, self._rng = signer, rng
         identity = Identity(self._interface, signer.instructions.place, signer.battery, signer.battery_id)
         self._links = [
@@ -148,6 +153,11 @@ class Settler:
         if len(self._work) >= self.limits.max_entries:
             return f"{self.limits.max_entries} trades wait for their settlement"
         return self.alarm
+
+    @property
+    def alarm(self) -> str | None:
+        """What must not be, is; in words."""
+        return self._alarm or self._difference
 
     def settlement_age_s(self, now: Now) -> float:
         """Age of the oldest trade that is not on the chain yet, s."""
@@ -565,16 +575,22 @@ class Settler:
     def _conflict(self, work: Work, other: Mapping[str, tuple[object, object]], now: Now) -> list[SettlerEffect]:
         said = ", ".join(f"{name} {_shown(theirs)} instead of {_shown(ours)}" for name, (ours, theirs) in other.items())
         reason = f"the chain has another trade under this lot: {said}"
-        self.raise_alarm(reason)
+        self._alarm = self._alarm or reason
         self._land(work)
         self._to_sign.set(work.entry.lot_id, None)
         effects = self._refuse(work, reason, now)
         self._poll_at(work, self._after(now, self.timing.watch_s))
         return [*effects, Log("settlement_conflict", {"lot_id": work.entry.lot_id, "reason": reason}, "error")]
 
-    def raise_alarm(self, reason: str) -> None:
-        """What must not be, is: no new lot from now on. The first reason stays."""
-        self.alarm = self.alarm or reason
+    def reconciled(self, found: Sequence[Difference]) -> list[SettlerEffect]:
+        """The chain was compared with the journal: a difference stops new lots until a comparison finds none."""
+        before, self._difference = self._difference, found[0].words if found else None
+        counted: list[SettlerEffect] = [Count("reconciled", "different" if found else "equal")]
+        if before is not None and not found:
+            counted.append(Log("reconciled", {"differences": 0}))
+        new = [difference for difference in found if difference.words != before]
+        said = [Log("reconcile_alarm", {**difference._asdict()}, "error") for difference in new[:MAX_SAID]]
+        return [*counted, *said]
 
     def _finish(self, work: Work, now: Now) -> list[SettlerEffect]:
         entry = work.entry

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,7 +21,7 @@ from etp.io.tcp import Connection, dial
 from etp.limits import Limits
 from etp.peers import AggregatorDiscovery
 from etp.profile import Received
-from etp.registry import Registry
+from etp.registry import Network, Registry
 from etp.roster import Roster
 from etp.session import Bound, Event, Session, Violation
 from etp.signed import AnyProfile
@@ -36,6 +37,10 @@ from runtime.io.profile import open_profile
 from runtime.io.registry_file import watch_registry
 from runtime.io.shell import Shell
 from runtime.settings import SettingsError, parse_address
+
+if TYPE_CHECKING:
+    from aggregator_node.io.escrow import EscrowWatch
+    from contracts.exposure import Exposure
 
 DIAL_TIMEOUT_S = 3.0
 TRIES_OF_A_FOUND_PEER = 5
@@ -201,7 +206,9 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     device_id, rng, metrics = DeviceId(settings.device_id), random.Random(seed), Metrics()
     series = load_day(settings.day) if settings.day is not None else None
-    buyer = buyer_of(settings, series=series, seed=seed, profile=profile, now=system_now())
+    network = profile.registry.network if profile.name == "signed" and profile.registry is not None else None
+    purse = _exposure(network, device_id) if network is not None and network.settles else None
+    buyer = buyer_of(settings, series=series, seed=seed, profile=profile, now=system_now(), purse=purse)
     buyer.restored(journal.pending_rows(), journal.rows_of("trade"), system_now())
     roster: Roster[Connection] = Roster(Limits())
     shell = Shell(buyer, journal=journal, roster=roster, ids=profile.ids, metrics=metrics, clock=system_now)
@@ -209,6 +216,9 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     if settings.registry is not None and profile.registry is not None:
         watching = watch_registry(settings.registry, profile.registry, links.registered, lifecycle.stopping)
         lifecycle.tasks.create_task(watching)
+    if purse is not None and network is not None:
+        watch = _escrow_watch(purse, settings, network, buyer, shell)
+        lifecycle.tasks.create_task(watch.run(lifecycle.stopping))
     multicast = await _discover(settings, links, profile, rng, lifecycle)
     dialling = lifecycle.tasks.create_task(_dial_all(peers, links))
     ended = asyncio.Event()
@@ -230,6 +240,24 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     ended.set()
     await keeper
     return 0
+
+
+def _exposure(network: Network, device_id: DeviceId) -> "Exposure":
+    from aggregator_node.io.escrow import exposure_of  # noqa: PLC0415 - who does not settle spares itself the chain's client
+
+    return exposure_of(network, device_id)
+
+
+def _escrow_watch(
+    purse: "Exposure", settings: AggregatorSettings, network: Network, buyer: Buyer, shell: Shell
+) -> "EscrowWatch":
+    from aggregator_node.io.escrow import EscrowWatch  # noqa: PLC0415 - likewise
+
+    def changed(now: Now) -> None:
+        buyer.funded(now)
+        shell.turned()
+
+    return EscrowWatch(purse, settings.rpc, network, changed)
 
 
 def _peer(text: str, *, signed: bool) -> tuple[Address, DeviceId | None]:

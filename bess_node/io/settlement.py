@@ -1,7 +1,9 @@
 """Payment in the battery's daemon: the settler of its market, its RPCs, and what the journal has pending for it."""
 
 import asyncio
+import contextlib
 import random
+from typing import Final
 
 import structlog
 
@@ -13,6 +15,8 @@ from contracts.instructions import Instructions
 from contracts.io.idl import load_interface
 from contracts.io.rpc import Rpc
 from contracts.io.settler import SettlerShell
+from contracts.reputation import Requirements, Standings
+from contracts.rpc import Accounts
 from contracts.settler import Settler
 from contracts.settler_limits import SettlerLimits
 from contracts.transactions import Signer
@@ -24,6 +28,9 @@ from etp.signed import Signed
 from etp.units import MICRO_PER_CENT, Micro
 from runtime.histogram import Metrics
 from runtime.io.journal import Journal
+
+LOOK_S: Final = 2.0
+"""How often the buyers' escrows and past are read, where they are asked for, s."""
 
 
 def place_of(network: Network) -> Place:
@@ -46,7 +53,10 @@ class Payment:
         limits = SettlerLimits(unsettled_micro=Micro(round(settings.unsettled * MICRO_PER_CENT)))
         self._rpcs = [Rpc(url) for url in settings.rpc]
         self.settler = Settler(signer, rpcs=len(self._rpcs), rng=rng, limits=limits)
-        self.settlement = Settlement(profile.key_of, self.settler)
+        self._standings = Standings(instructions.interface, instructions.place)
+        self._requirements = Requirements(Micro(round(settings.min_escrow * MICRO_PER_CENT)), settings.min_reputation)
+        self.settlement = Settlement(profile.key_of, self.settler, self._standings, self._requirements)
+        self._stopping = asyncio.Event()
         self._shell = SettlerShell(
             self.settler,
             self._rpcs,
@@ -67,11 +77,24 @@ class Payment:
             structlog.get_logger().warning("no_rpc", consequence="trades are kept, and paid once there is an --rpc URL")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._shell.run())
+            if self._requirements.ask_anything:
+                tasks.create_task(self._watch_buyers())
         for rpc in self._rpcs:
             await rpc.close()
 
+    async def _watch_buyers(self) -> None:
+        """Read the escrows and the past of those who may bid, at every RPC."""
+        while not self._stopping.is_set():
+            for request, buyers in self._standings.requests():
+                answers = await asyncio.gather(*(rpc.ask(request) for rpc in self._rpcs))
+                said = [answer for answer in answers if isinstance(answer, Accounts)]
+                self._standings.take(buyers, said, system_now())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), LOOK_S)
+
     def stop(self) -> None:
         """No more questions to RPCs; what is signed is in the journal."""
+        self._stopping.set()
         self._shell.stop()
 
     def view(self, now: Now) -> dict[str, object]:

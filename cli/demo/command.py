@@ -134,9 +134,9 @@ class _Demo:
             faults += await stop([self._chain.daemon])
 
     async def _start(self) -> None:
-        nodes: list[NodeSettings] = [*self._scenario.batteries, *self._scenario.buyers]
-        self._chain = await open_chain(self._settings, nodes, self._directory)
-        self._watch.origin_s = time.time() + START_S + START_PER_NODE_S * len(nodes)
+        everybody: list[NodeSettings] = [*self._scenario.batteries, *self._scenario.buyers]
+        self._chain = await open_chain(self._settings, everybody, self._directory)
+        self._watch.origin_s = time.time() + START_S + START_PER_NODE_S * len(everybody)
         series = self._directory / "prices.csv"
         series.write_text(_csv(self._scenario.series))
         port = random.SystemRandom().randint(*PORTS)

@@ -107,6 +107,34 @@ def test_it_says_what_the_journals_hold(run: tuple[Path, dict[str, Any]]) -> Non
     assert {int(buyer): sums["paid_micro"] for buyer, sums in said["trades_by_aggregator"].items()} == by_hand
 
 
+def test_every_trade_is_paid_on_the_chain(run: tuple[Path, dict[str, Any]]) -> None:
+    """By its buyer's own Confirm, once, to the micro-USDC; what left the escrows is what batteries and market got."""
+    out, said = run
+    chain = said["chain"]
+    assert (said["settled"], said["unsettled"]) == (said["trades"], 0)
+    assert sum(chain["journal_micro"].values()) == said["paid_micro"]
+    assert sum(chain["earned_micro"].values()) + chain["fees_micro"] == said["paid_micro"]
+    assert len(chain["escrow_micro"]) * 2_000_000_000 - sum(chain["escrow_micro"].values()) == said["paid_micro"]
+    assert (chain["held_micro"], chain["disputes"], chain["defaults"]) == (0, 0, 0)
+    paid = [row for bess in (101, 102) for row in exported(out, f"bess-{bess}") if row["kind"] == "settlement"]
+    assert len({row["lot_id"] for row in paid if row["state"] == "settled"}) == said["trades"]
+    records = "\n".join({row["record"] for row in paid})
+    command = [
+        sys.executable,
+        "-m",
+        "cli.main",
+        "decode",
+        "-",
+        "--verify",
+        "--json",
+        "--registry",
+        str(out / "registry.toml"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, input=records, capture_output=True, text=True, timeout=20, check=True)
+    assert all(json.loads(line)["valid"] for line in done.stdout.splitlines())
+    assert len(done.stdout.splitlines()) == said["trades"]
+
+
 def test_everything_is_on_file(run: tuple[Path, dict[str, Any]]) -> None:
     """Events in order of time with their nodes, the summary, the chart as PNG and SVG."""
     out, said = run
@@ -125,7 +153,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     assert process.stdout is not None
     first = process.stdout.readline()
     assert " sells " in first
-    assert len(daemons(tmp_path)) == 5
+    assert len(daemons(tmp_path)) == 6  # two batteries, three buyers, a chain
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     stdout, stderr = process.communicate(timeout=30)
@@ -184,8 +212,9 @@ def test_a_directory_that_is_used_or_cannot_be(run: tuple[Path, dict[str, Any]])
     assert (out / "summary.json").read_bytes() == before
 
 
-def test_a_daemon_gets_the_very_settings_of_the_days() -> None:
+def test_a_daemon_gets_the_very_settings_of_the_days(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line that a daemon is given, read as its own command reads it, is the scenario's settings."""
+    monkeypatch.delenv("ETP_PROFILE")
     scenario = scenario_of(DemoSettings(first_slot=1, slots=3, mechanism="uniform", feed_in=5.5))
     for settings in (*scenario.batteries, *scenario.buyers):
         words = flags(settings)
@@ -220,6 +249,6 @@ def test_the_audit_bites(run: tuple[Path, dict[str, Any]], tmp_path: Path) -> No
     found = [*broken, *violations(books)]
     assert [violation.device_id for violation in broken] == [101]
     assert {violation.name for violation in found} == {"promise_missing", "money"}
-    report = Report(watch_of(copy), books, Wh(1), {}, found, [], 1.0, None, interrupted=False)
+    report = Report(watch_of(copy), books, Wh(1), None, {}, found, [], 1.0, None, interrupted=False)
     assert (report.status, replace(report, violations=[]).status) == (1, 0)
     assert replace(report, violations=[], faults=["bess-101 ended with status 1"]).status == 1

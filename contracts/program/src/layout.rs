@@ -87,6 +87,12 @@ macro_rules! layout {
     )*};
 }
 
+/// What all-zero bytes say, for tests that care for a field or two.
+#[cfg(test)]
+pub fn zeroed<T: Layout>() -> T {
+    T::take(&vec![0; T::SIZE - DISCRIMINATOR_SIZE]).unwrap()
+}
+
 /// Takes `N` bytes off the front.
 fn chunk<const N: usize>(from: &mut &[u8]) -> Result<[u8; N], Error> {
     let (first, rest) = from.split_first_chunk::<N>().ok_or(Error::MalformedInstruction)?;

@@ -88,6 +88,21 @@ impl Market {
     pub fn require_open(&self, stamped: i64) -> Result<(), Error> {
         require(self.paused_at == 0 || stamped < self.paused_at, Error::Paused)
     }
+
+    /// Pauses from `now` on, or ends the pause; one that is on goes on since when it did.
+    pub fn pause(&mut self, paused: bool, now: i64) {
+        self.paused_at = match (paused, self.paused_at) {
+            (false, _) => 0,
+            (true, 0) => now,
+            (true, since) => since,
+        };
+    }
+
+    /// Keeps what was too old for a settle_window of `old_window` s from ever settling, whatever the window is from
+    /// now on: the Trade that proves that it did settle may have been closed meanwhile.
+    pub fn settle_from(&mut self, now: i64, old_window: u32) {
+        self.settles_from = self.settles_from.max(now - old_window as i64);
+    }
 }
 
 impl Participant {
@@ -111,4 +126,41 @@ pub fn add(one: u64, other: u64) -> Result<u64, Error> {
 /// A difference, or `Overflow`.
 pub fn subtract(from: u64, what: u64) -> Result<u64, Error> {
     from.checked_sub(what).ok_or(Error::Overflow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::zeroed;
+
+    #[test]
+    fn a_pause_refuses_what_comes_from_then_on() {
+        let mut market: Market = zeroed();
+        assert_eq!(market.require_open(i64::MAX), Ok(()));
+        market.pause(true, 100);
+        market.pause(true, 200);
+        assert_eq!(market.paused_at, 100);
+        assert_eq!(market.require_open(99), Ok(()));
+        assert_eq!(market.require_open(100), Err(Error::Paused));
+        market.pause(false, 300);
+        assert_eq!(market.require_open(100), Ok(()));
+    }
+
+    #[test]
+    fn settles_from_never_falls() {
+        let mut market: Market = zeroed();
+        market.settle_from(1_000, 100);
+        market.settle_from(1_001, 900);
+        assert_eq!(market.settles_from, 900);
+        market.settle_from(1_100, 100);
+        assert_eq!(market.settles_from, 1_000);
+    }
+
+    #[test]
+    fn sums_and_counters_do_not_wrap() {
+        assert_eq!(add(u64::MAX, 1), Err(Error::Overflow));
+        assert_eq!(subtract(1, 2), Err(Error::Overflow));
+        let mut counter = u64::MAX;
+        assert_eq!(count(&mut counter), Err(Error::Overflow));
+    }
 }

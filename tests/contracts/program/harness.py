@@ -14,8 +14,9 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, Final, NamedTuple, TypeVar
 
-from anchorpy import Event, EventParser
 from anchorpy.coder.coder import Coder
+from anchorpy.program.common import Event
+from anchorpy.program.event import EventParser
 from anchorpy_core.idl import Idl
 from solders.account import Account
 from solders.clock import Clock
@@ -26,6 +27,7 @@ from solders.message import Message
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.system_program import ID as SYSTEM_PROGRAM
+from solders.sysvar import CLOCK, RENT
 from solders.sysvar import INSTRUCTIONS as INSTRUCTIONS_SYSVAR
 from solders.token import ID as TOKEN_PROGRAM
 from solders.token.associated import get_associated_token_address
@@ -42,7 +44,7 @@ from contracts.io.idl import IDL_FILE, load_interface
 from etp.codes import MessageType
 from etp.frame import Frame, encode
 from etp.record import DOMAIN, HEAD
-from etp.units import DeviceId, LotId, MessageId, Micro
+from etp.units import DeviceId, MessageId, Micro
 
 PROGRAM_FILE: Final = Path(__file__).resolve().parents[3] / "contracts" / "etp_settlement.so"
 GENESIS: Final = bytes(range(32))
@@ -76,7 +78,10 @@ SLOTS: Final = {_snake(found.name): [_snake(account.name) for account in found.a
 SIGNERS: Final = {_snake(i.name): [_snake(a.name) for a in i.accounts if a.is_signer] for i in IDL.instructions}  # type: ignore[union-attr]
 WRITABLE: Final = {_snake(i.name): [_snake(a.name) for a in i.accounts if a.is_mut] for i in IDL.instructions}  # type: ignore[union-attr]
 NAMES: Final = {sha256(f"global:{name}".encode()).digest()[:8]: name for name in SLOTS}
-FIXED: Final = frozenset({PROGRAM_ID, SYSTEM_PROGRAM, TOKEN_PROGRAM, ED25519_PROGRAM, INSTRUCTIONS_SYSVAR})
+ASSOCIATED_PROGRAM: Final = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
+TOKEN_2022: Final = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
+_PROGRAMS: Final = (PROGRAM_ID, SYSTEM_PROGRAM, TOKEN_PROGRAM, TOKEN_2022, ASSOCIATED_PROGRAM, ED25519_PROGRAM)
+FIXED: Final = frozenset({*_PROGRAMS, INSTRUCTIONS_SYSVAR, CLOCK, RENT})
 """Never touched by a transaction, and not put back after a test."""
 
 _T = TypeVar("_T")
@@ -271,7 +276,7 @@ def _altered(
     return [*before, Instruction(last.program_id, bytes(last.data), changed)]
 
 
-def swapped(instructions: Sequence[Instruction], **accounts: Pubkey) -> list[Instruction]:
+def swapped(instructions: Sequence[Instruction], /, **accounts: Pubkey) -> list[Instruction]:
     """The same with other accounts in some slots of the last instruction."""
     unknown = set(accounts) - set(SLOTS[name_of(instructions[-1])])
     assert not unknown, unknown
@@ -326,6 +331,7 @@ class Chain:
         self._touched: set[Pubkey] = set()
         self._kept: dict[Pubkey, Account | None] = {}
         self._kept_at = NOW
+        self._marked: dict[Pubkey, Account | None] = {}
         self.add_key(self.payer)
         self.put(self.payer.pubkey(), Account(10**6 * SOL, b"", SYSTEM_PROGRAM))
         self.now = NOW
@@ -419,6 +425,15 @@ class Chain:
             self.put(address, self._kept.get(address))
         self._touched = set(self._kept)
         self.now = self._kept_at
+
+    def keep_also(self) -> None:
+        """Remember all as it is now, for `undo`, until the next `restore`."""
+        self._marked = {address: self.account(address) for address in self._touched}
+
+    def undo(self) -> None:
+        """Back to `keep_also`; the clock stays."""
+        for address in self._touched:
+            self.put(address, self._marked.get(address))
 
     # -- transactions
 
@@ -717,7 +732,7 @@ class World(Chain):
 
     def deal(self, lot_id: int = 1, **changes: Any) -> Deal:
         """Between the first battery and the first aggregator, unless said otherwise."""
-        return Deal(**{"seller": self.seller, "buyer": self.buyer, "lot_id": LotId(lot_id)} | changes)
+        return Deal(self.seller, self.buyer, lot_id).with_(**changes)
 
     def fund(self, key: Keypair) -> Keypair:
         """A new wallet with lamports."""

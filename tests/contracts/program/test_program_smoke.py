@@ -19,6 +19,7 @@ from solders.keypair import Keypair
 from solders.litesvm import LiteSVM
 from solders.message import Message
 from solders.pubkey import Pubkey
+from solders.rent import Rent
 from solders.system_program import ID as SYSTEM_PROGRAM
 from solders.system_program import CreateAccountParams, create_account
 from solders.token import ID as TOKEN_PROGRAM
@@ -105,12 +106,15 @@ class World:
         }
 
     def participant(self, device_id: int) -> Pubkey:
+        """Address of a device's Participant."""
         return find(b"participant", bytes(self.market), le64(device_id))
 
     def trade(self, lot_id: int) -> Pubkey:
+        """Address of a lot's Trade of the battery."""
         return find(b"trade", bytes(self.market), le64(BATTERY_ID), le64(lot_id))
 
     def token_account(self, owner: Pubkey, amount: int = 0) -> Pubkey:
+        """The owner's associated token account, made if need be, with so much minted into it."""
         account = spl.get_associated_token_address(owner, self.mint)
         made = spl.create_idempotent_associated_token_account(self.admin.pubkey(), owner, self.mint)
         minted = spl.mint_to(spl.MintToParams(TOKEN_PROGRAM, self.mint, account, self.admin.pubkey(), amount))
@@ -118,10 +122,12 @@ class World:
         return account
 
     def clock(self, now: int) -> None:
+        """Set the chain's clock, Unix seconds."""
         old = self.svm.get_clock()
         self.svm.set_clock(Clock(old.slot, now, old.epoch, old.leader_schedule_epoch, now))
 
     def send(self, instructions: list[Instruction], *signers: Keypair) -> TransactionMetadata:
+        """Have a transaction accepted; the first signer pays."""
         self.svm.expire_blockhash()
         message = Message(instructions, signers[0].pubkey())
         result = self.svm.send_transaction(Transaction(list(signers), message, self.svm.latest_blockhash()))
@@ -145,11 +151,13 @@ class World:
         return self.program.coder.events.parse(base64.b64decode(data))
 
     def state(self, address: Pubkey) -> Any:
+        """Content of an account of the program."""
         account = self.svm.get_account(address)
         assert account is not None
         return self.program.coder.accounts.decode(account.data)
 
     def balance(self, account: Pubkey) -> int:
+        """Tokens in a token account."""
         content = self.svm.get_account(account)
         assert content is not None
         return int(struct.unpack_from("<Q", content.data, 64)[0])
@@ -157,6 +165,7 @@ class World:
     # The instructions, as they are called when all is well.
 
     def open_market(self) -> Any:
+        """Open the market of the network_id."""
         accounts = {
             "admin": self.admin.pubkey(),
             "market": self.market,
@@ -175,6 +184,7 @@ class World:
         )
 
     def register(self, device: Keypair, device_id: int, role: int) -> Any:
+        """Register a device with its key."""
         accounts = {
             "admin": self.admin.pubkey(),
             "authority": device.pubkey(),
@@ -185,6 +195,7 @@ class World:
         return self.call("register", device_id, role, accounts=accounts, signers=[self.admin, device])
 
     def deposit(self, amount: int) -> Any:
+        """Move the aggregator's tokens into its vault."""
         accounts = {
             "authority": self.aggregator.pubkey(),
             "market": self.market,
@@ -199,6 +210,7 @@ class World:
         return self.call("deposit", amount, accounts=accounts, signers=[self.aggregator])
 
     def till(self, lot_id: int) -> dict[str, Pubkey]:
+        """The accounts of all instructions about a lot; more of them than any one takes."""
         return self.parties | {
             "escrow": self.escrow,
             "vault": self.vault,
@@ -212,30 +224,37 @@ class World:
         }
 
     def settle(self, lot_id: int) -> Any:
+        """Present the lot's Confirm."""
         accounts = self.till(lot_id) | {"battery": self.battery.pubkey()}
         return self.call("settle", accounts=accounts, signers=[self.battery], before=self.confirm(lot_id))
 
     def record_default(self, lot_id: int) -> Any:
+        """Present the lot's Confirm to an escrow that cannot pay it."""
         accounts = self.till(lot_id) | {"battery": self.battery.pubkey()}
         return self.call("record_default", accounts=accounts, signers=[self.battery], before=self.confirm(lot_id))
 
     def release(self, lot_id: int) -> Any:
+        """Have held money paid."""
         return self.call("release", accounts=self.till(lot_id), signers=[self.arbiter])
 
     def refund(self, lot_id: int) -> Any:
+        """Present the lot's Terminate."""
         return self.call("refund", accounts=self.till(lot_id), signers=[self.arbiter], before=self.terminate(lot_id))
 
     def dispute(self, lot_id: int) -> Any:
+        """Have the buyer stop the release."""
         accounts = self.till(lot_id) | {"authority": self.aggregator.pubkey()}
         return self.call("dispute", accounts=accounts, signers=[self.aggregator])
 
     def resolve(self, lot_id: int, *, to_battery: bool) -> Any:
+        """Have the arbiter decide."""
         accounts = self.till(lot_id) | {"arbiter": self.arbiter.pubkey()}
         return self.call("resolve", to_battery, accounts=accounts, signers=[self.arbiter])
 
     # Records.
 
     def confirm(self, lot_id: int) -> Instruction:
+        """The precompile's instruction over the buyer's Confirm."""
         frame = Frame(
             CONFIRM,
             message_id=NOW * 10**6 + lot_id,
@@ -246,10 +265,12 @@ class World:
         return self.signed(frame, (lot_id, PRICE, ENERGY_WH), self.aggregator, self.battery)
 
     def terminate(self, lot_id: int) -> Instruction:
+        """The precompile's instruction over the battery's Terminate."""
         frame = Frame(TERMINATE, message_id=NOW * 10**6, device_id=BATTERY_ID, termination_code=2)
         return self.signed(frame, (lot_id, 0, 0), self.battery, self.aggregator)
 
     def signed(self, frame: Frame, terms: tuple[int, int, int], sender: Keypair, to: Keypair) -> Instruction:
+        """The precompile's instruction over a record; terms are lot_id, price and energy."""
         lot_id, price, energy_wh = terms
         trailer = struct.pack("<4sBBHQQII32s", b"ETPS", 1, 1, 0, 1, lot_id, price, energy_wh, bytes(to.pubkey()))
         message = b"ETP-SIG-v1\0" + self.network_id + encode(frame) + trailer
@@ -313,6 +334,15 @@ def test_the_record_that_is_kept_is_that_of_the_wire(world: World) -> None:
 def test_an_address_with_money_on_it_is_no_obstacle(world: World) -> None:
     world.svm.airdrop(world.trade(1), 1_000_000)
     assert world.settle(1).name == "Settled"
+
+
+@pytest.mark.parametrize(("price", "years"), [(3480, 2.0), (6960, 1.0)])
+def test_both_rules_of_rent_are_honoured(world: World, price: int, years: float) -> None:
+    world.svm.set_rent(Rent(price, years, 50))
+    world.settle(1)
+    account = world.svm.get_account(world.trade(1))
+    assert account is not None
+    assert account.lamports == (128 + len(account.data)) * 6960
 
 
 def test_a_terminate_gives_the_money_back(world: World) -> None:

@@ -76,13 +76,8 @@ pub fn set(program: &Address, accounts: &[AccountView], args: &SetMarket) -> Pro
     require_mint(fee_account, &market.mint)?;
     let now = now()?;
 
-    // What was too old to settle stays so: the Trade that proves it settled may have been closed meanwhile.
-    market.settles_from = market.settles_from.max(now - market.settle_window as i64);
-    market.paused_at = match (args.paused, market.paused_at) {
-        (false, _) => 0,
-        (true, 0) => now,
-        (true, since) => since,
-    };
+    market.settle_from(now, market.settle_window);
+    market.pause(args.paused, now);
     market.arbiter = args.arbiter;
     market.fee_account = *fee_account.address();
     market.fee_bps = args.fee_bps;
