@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from aggregator_node.affair import BID_BURST, BIDS_PER_S, PAUSE_S, TOO_MANY_PAUSE_S, Affair, Promise
+from aggregator_node.affair import ASK_AGAIN_S, BID_BURST, BIDS_PER_S, PAUSE_S, TOO_MANY_PAUSE_S, Affair, Promise
 from aggregator_node.directory import Directory
 from aggregator_node.portfolio import Portfolio
 from aggregator_node.strategy import LotView, Strategy, price
@@ -17,6 +17,7 @@ from etp import messages
 from etp.agenda import Agenda
 from etp.bucket import Bucket
 from etp.clock import Now
+from etp.clock_check import clock_warning
 from etp.codes import MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Count, Effect, Envelope, Log, Lookup, Row, Scalar, Send, Write
 from etp.evidence import Evidence
@@ -74,6 +75,8 @@ class Buyer:
         self._agenda: Agenda[DeviceId] = Agenda()
         self._look_at = float("inf")
         self._period_at = float("inf")
+        self._traded: dict[DeviceId, tuple[int, bytes]] = {}
+        """By battery: the lot of the last trade (0 in `plain`), and its Accept while that may still be young."""
         self._retries: list[tuple[float, Commit]] = []
         self._evidence = Evidence()
         self._strategy, self._profile, self._rng, self._timing = strategy, profile, rng, timing
@@ -88,6 +91,7 @@ class Buyer:
         for row in trades:
             battery, energy, paid = _terms(row)
             self.portfolio.buy(battery, energy, paid)
+            self._traded[battery] = row.lot_id, b""
             self._owe(row)
         for row in pending:
             affair = self._affair(_terms(row)[0], now.monotonic_s)
@@ -230,6 +234,9 @@ class Buyer:
         idle = affair.state is AffairState.NONE and battery.connected and not self.stopping
         if not idle or battery.for_sale <= 0 or now.monotonic_s < affair.not_before_s:
             return []
+        if self._profile.ids.behind_s(now.wall_us) is not None:
+            affair.not_before_s = now.monotonic_s + ASK_AGAIN_S
+            return clock_warning(self._profile.ids, now)
         off = self._clock_is_off(affair)
         if off is not None:
             return off
@@ -319,7 +326,7 @@ class Buyer:
             return self._decline(affair, TerminateCode.TIMEOUT, raw, now)
         self._answered(affair, "ACCEPT", now)
         code = self._fault(affair, frame, raw, now)
-        if code is not None:
+        if code is not None or self._is_traded(affair, raw):
             # One that we have confirmed before is confirmed again: the journal knows.
             return [Lookup("promise", str(affair.battery.device_id), affair.battery.device_id, frame, raw)]
         bid_id = _id_of(affair.bid)
@@ -337,6 +344,11 @@ class Buyer:
         row = self._row(affair, frame, bid_id, confirm=sealed, raw=raw, now=now)
         affair.promise = Promise(raw, confirm, row, now.monotonic_s)
         return [Commit((row,), "confirming", (affair.battery.device_id,), now.monotonic_s)]
+
+    def _is_traded(self, affair: Affair, accept: bytes) -> bool:
+        """Whether an Accept is of a trade that we hold: a battery's lots have rising ids."""
+        lot_id, last = self._traded.get(affair.battery.device_id, (0, b""))
+        return accept == last or (lot_of(accept) or lot_id + 1) <= lot_id
 
     def _fault(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> TerminateCode | None:
         """Why an Accept is not confirmed: late, unasked, dear, too much, or of no lot."""
@@ -464,6 +476,7 @@ class Buyer:
             affair.battery.broken += 1
         rows = _end_rows(promise, finished=finished, answer=raw, now=now)
         for trade in rows[1:]:
+            self._traded[affair.battery.device_id] = trade.lot_id, promise.accept
             self._owe(trade)
         ended = Commit(rows, "ended", (affair.battery.device_id,), now.monotonic_s)
         return [ended, Count("promises", "finished" if finished else "released"), *self._bid(affair, now)]

@@ -92,6 +92,8 @@ class Bids:
     def _unsuited(self, affair: Affair, bid: Bid, lot: OpenLot | None, now: Now) -> RejectCode | None:
         """Nothing to bid for, or not for this device; too much or too little; too curious."""
         books = self._books
+        if books.profile.ids.behind_s(now.wall_us) is not None:
+            return RejectCode.UNAVAILABLE
         if lot is None or affair.reservation is not None or not books.selling:
             return RejectCode.UNAVAILABLE
         if books.bars(affair.device_id, money(bid.price, bid.energy), now):

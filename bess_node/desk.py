@@ -18,6 +18,7 @@ from bess_node.settlement import Settlement
 from bess_node.store import Store
 from etp import messages
 from etp.clock import Now
+from etp.clock_check import clock_warning
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.effects import Broadcast, Commit, Count, Disconnect, Effect, Envelope, Log, Lookup, Row, Send, Write
 from etp.frame import Frame
@@ -354,7 +355,11 @@ class Desk:
         if now.monotonic_s < self._status_at:
             return []
         self._status_at = MonotonicS(now.monotonic_s + STATUS_S)
-        return [*self._moved(now), Broadcast(self.store.status(self.device_id)), *self._refresh(now)]
+        told: list[Effect] = [
+            *clock_warning(self._books.profile.ids, now),
+            Broadcast(self.store.status(self.device_id)),
+        ]
+        return [*self._moved(now), *told, *self._refresh(now)]
 
     def restored(self, pending: Iterable[Row], now: Now) -> list[Effect]:
         """After a restart: what was RESERVED is RELEASED, what was not delivered still is to be."""

@@ -21,7 +21,7 @@ from contracts.instructions import Parties, precompile
 from etp.record import RECORD_SIZE
 from runtime.settings import SettingsError
 
-app = typer.Typer(no_args_is_help=True, help="Dispute a trade whose money is held, and decide disputes.")
+app = typer.Typer(no_args_is_help=True)
 
 
 async def _parties(session: Session, battery: int, lot: int) -> Parties:

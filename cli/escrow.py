@@ -23,7 +23,7 @@ from contracts.addresses import token_account
 from contracts.exposure import free
 from contracts.io.wallet import WalletError
 
-app = typer.Typer(no_args_is_help=True, help="Put money aside for trades, and take it back: a buyer's commands.")
+app = typer.Typer(no_args_is_help=True)
 MISSING = "deposit first: `etp escrow deposit`"
 
 

@@ -9,6 +9,7 @@ from bess_node.settings import BessSettings
 from cli import decode, export, keygen, registry
 from cli.demo.settings import DemoSettings
 from cli.devnet import devnet
+from cli.lazy import lazy
 from contracts.devnet.settings import DevnetSettings
 from runtime.io.settings import command
 
@@ -44,6 +45,10 @@ app.command("decode")(decode.command)
 app.command("export")(export.command)
 app.command("keygen")(keygen.command)
 app.add_typer(registry.app, name="registry")
+app.add_typer(lazy("cli.market", "Open and run a market on the chain: its admin's commands."), name="market")
+app.add_typer(lazy("cli.escrow", "Put money aside for trades, and take it back: a buyer's commands."), name="escrow")
+app.add_typer(lazy("cli.settle", "See, retry and verify the settlement of a battery's trades."), name="settle")
+app.add_typer(lazy("cli.dispute", "Dispute a trade whose money is held, and decide disputes."), name="dispute")
 
 if __name__ == "__main__":
     app()

@@ -30,7 +30,7 @@ from runtime.settings import SettingsError
 DAY_S = 86_400
 ROLES = {Role.BESS: ParticipantRole.BATTERY, Role.AGGREGATOR: ParticipantRole.AGGREGATOR}
 
-app = typer.Typer(no_args_is_help=True, help="Open and run a market on the chain: its admin's commands.")
+app = typer.Typer(no_args_is_help=True)
 
 Arbiter = Annotated[str | None, typer.Option("--arbiter", help="address of who decides disputes; default: the admin")]
 FeeBps = Annotated[int | None, typer.Option("--fee-bps", min=0, max=100, help="market's fee, 1/100 % (default 0)")]

@@ -32,13 +32,13 @@ from etp.registry import Registry
 from runtime.histogram import Metrics
 from runtime.io.journal import Journal, JournalInUse
 from runtime.io.journal_reader import JournalReader
-from runtime.io.logging import configure
+from runtime.io.logging import set_up
 from runtime.io.registry_file import load_registry
 
 MICRO = 1_000_000
 BATTERY = "bess"
 
-app = typer.Typer(no_args_is_help=True, help="See, retry and verify the settlement of a battery's trades.")
+app = typer.Typer(no_args_is_help=True)
 Rpcs = Annotated[
     list[str], typer.Option("--rpc", envvar="ETP_RPC", help="URL of a Solana RPC; may be repeated", metavar="URL")
 ]
@@ -118,13 +118,13 @@ def retry(
     for_s: Annotated[float, typer.Option("--for-s", min=1, help="give up after so long, s")] = 120.0,
 ) -> None:
     """Settle what is open without the daemon: for a battery that is switched off. A running daemon settles by itself."""
-    configure("warning")
+    set_up("warning")
     with told():
         members = load_registry(registry)
         reader = JournalReader(state_dir)
         battery_id = _battery_id(reader)
         reader.close()
-        left = asyncio.run(_retry(state_dir, battery_id, members, rpc, key, for_s))
+        left = asyncio.run(_retry(state_dir, battery_id, members, urls=rpc, key=key, for_s=for_s))
     for entry in left:
         typer.echo(f"lot {entry.lot_id}: {entry.state.value}: {entry.reason or 'on its way'}")
     typer.echo(f"{len(left)} trades are not on the chain yet" if left else "all trades are on the chain")
@@ -132,7 +132,7 @@ def retry(
 
 
 async def _retry(
-    state_dir: Path, battery_id: int, members: Registry, urls: list[str], key: Path, for_s: float
+    state_dir: Path, battery_id: int, members: Registry, *, urls: list[str], key: Path, for_s: float
 ) -> list[Entry]:
     signer_key = signatory(key)
     make = Instructions(load_interface(), place_of(members))

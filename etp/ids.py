@@ -26,6 +26,14 @@ class Ids:
         self._last = max(int(wall_us), self._last + 1)
         return self._last
 
+    def behind_s(self, wall_us: WallUs) -> float | None:
+        """By how much the clock is behind the last id, s, where that is more than a restart explains; None: it is right.
+
+        Nobody trades by such a clock: what is late looks timely.
+        """
+        behind_us = self._last - int(wall_us)
+        return behind_us / 1e6 if behind_us > MARK_AHEAD_US else None
+
     def mark_due(self) -> int | None:
         """A new mark to make durable, once less than half of the lead is left; None while there is no need."""
         if self._mark - self._last > MARK_AHEAD_US // 2:

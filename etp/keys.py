@@ -49,7 +49,7 @@ def key_from_json(text: str) -> KeyPair:
     """The pair in a key file. Raises KeyFormatError where it is none, or its halves do not belong together."""
     try:
         numbers = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise KeyFormatError("is not JSON; expected a list of 64 numbers, as `etp keygen` writes it") from None
     if not isinstance(numbers, list) or len(numbers) != _KEY_FILE_NUMBERS:
         found = f"a list of {len(numbers)}" if isinstance(numbers, list) else type(numbers).__name__

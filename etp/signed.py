@@ -17,11 +17,12 @@ from etp.keys import KeyPair
 from etp.profile import Plain, Reading, Received, Refused
 from etp.record import RECORD_SIZE, Trailer, group_recipient, is_record, is_signed_by, quantities, seal, trailer
 from etp.registry import Member, Registry
-from etp.timing import Timing, is_from_future, is_late
+from etp.timing import Timing, carries_time, is_from_future, is_late
 from etp.units import DeviceId
 from etp.window import Window
 
 SEQ_BITS: Final = 32
+LAST_LOT: Final = 2**63 - 1
 NOBODY: Final = bytes(32)
 """The recipient of a farewell to a peer that never said who it is."""
 STRANGERS_PER_S: Final = 400
@@ -138,7 +139,7 @@ class Signed:
         fault = self._standing(member, now) or self._path(path, frame, said, now, fresh=fresh)
         if fault is not None:
             return Refused(*fault, frame, _WHO, raw)
-        reason = invalid(frame) or _disagreement(frame, said)
+        reason = invalid(frame) or _unfit(frame, said) or _disagreement(frame, said)
         if not is_signed_by(member.key, self._network, raw):
             why = f"its signature is not of device {member.device_id} for this network"
             return Refused("signature", why, frame, _WHO, raw)
@@ -202,6 +203,15 @@ class _Path(NamedTuple):
 _ON_TCP: Final = _Path()
 _FIRST: Final = _Path(first=True, fresh_only=True, budgeted=True)
 _ON_UDP: Final = _Path(fresh_only=True, from_group=True, budgeted=True)
+
+
+def _unfit(frame: Frame, said: Trailer) -> str | None:
+    """Ids are times: only in `plain` may one carry none, and no journal holds one beyond the signed 64 bits."""
+    if not carries_time(frame.message_id):
+        return f"message_id is {frame.message_id}; it must be µs since 1970"
+    if said.lot_id > LAST_LOT:
+        return f"lot_id is {said.lot_id}; it must be µs since 1970, or 0"
+    return None
 
 
 def _disagreement(frame: Frame, said: Trailer) -> str | None:

@@ -4,9 +4,9 @@ It knows no JSON-RPC. LiteSVM knows neither blocks nor commitments nor more than
 signatures and repeats are off, and made here, as a cluster makes them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 from solders.account import Account
@@ -48,6 +48,9 @@ HISTORY: Final = 100_000
 DIGEST_SIZE: Final = 8
 MINT_TAG: Final = b"ETP-DEVNET-MINT\0"
 SYSTEM: Final = Pubkey.default()
+NOTHING: Final = Account(0, b"", SYSTEM)
+"""An account that is none."""
+Look: TypeAlias = Callable[[Pubkey], Account | None]
 LAMPORTS_PER_SIGNATURE: Final = 5000
 PRECOMPILES: Final = frozenset(
     Pubkey.from_string(text)
@@ -151,10 +154,8 @@ class Chain:
 
     def account(self, address: Pubkey, slot: int) -> Account | None:
         """An account as it was at the end of a slot, finalized or newer; None where there is none."""
-        found = self._versions.at(slot, address, self._svm.get_account(address))
-        if found is None or found.lamports == 0:
-            return None
-        if address == CLOCK:
+        found = self._versions.at(slot, address, self._existing(address))
+        if found is not None and address == CLOCK:
             return Account(found.lamports, bytes(self._clock(slot)), found.owner, found.executable, found.rent_epoch)
         return found
 
@@ -184,65 +185,93 @@ class Chain:
         result: SimulateResult = self._svm.simulate_transaction(transaction)
         if not isinstance(result, SimulatedTransactionInfo):
             return Tried(failure_of(result), result.meta(), {})
-        accounts = dict(result.post_accounts())
-        return Tried(self._unpaid_rent(transaction.message, accounts), result.meta(), accounts)
+        after = dict(result.post_accounts())
+        return Tried(self._unpaid_rent(transaction.message, self._existing, after.get), result.meta(), after)
 
-    def _unpaid_rent(self, message: Message | MessageV0, accounts: Mapping[Pubkey, Account]) -> Failure | None:
-        """What Solana refuses and LiteSVM lets pass: an account left with less than it needs to be exempt from rent.
+    def land(self, transaction: VersionedTransaction, *, or_nothing: bool = False) -> tuple[Tried, Transaction | None]:
+        """Carry out a transaction that nothing stands against in the present slot; `or_nothing`: a failure changes nothing.
 
-        One that had too little before may keep as much or less, as on a cluster (Solana: RentState).
-        """
-        for index, key in enumerate(message.account_keys):
-            now = accounts.get(key)
-            if now is None or not 0 < now.lamports < self.rent_exempt(len(now.data)) or not is_writable(message, index):
-                continue
-            was = self._svm.get_account(key)
-            if was is None or not now.lamports <= was.lamports < self.rent_exempt(len(was.data)):
-                return {INSUFFICIENT_RENT: {"account_index": index}}
-        return None
-
-    def land(self, transaction: VersionedTransaction, tried: Tried | None = None) -> Transaction | None:
-        """Carry out a transaction that nothing stands against in the present slot; `tried`: what it came to in just this state.
-
-        Returns what the ledger has to keep; None where it cannot even pay its fee and so is in no block.
+        That is preflight and sending in one: a simulation first would cost as much again. Returns what it came to and what
+        the ledger has to keep: None where it is in no block, since it cannot even pay its fee, or failed and should not.
         """
         slot, message = self.slots.processed, transaction.message
         keys = message.account_keys
         writable = [key for index, key in enumerate(keys) if is_writable(message, index)]
-        before = [self._svm.get_account(key) for key in writable]
+        before = [self._existing(key) for key in writable]
         lamports = self._lamports(keys)
-        failure, meta = self._carry_out(transaction, tried or self.try_out(transaction))
+        tried = self._carry_out(transaction, dict(zip(writable, before, strict=True)), or_nothing=or_nothing)
+        after = [self._existing(key) for key in writable]
         lamports_after = self._lamports(keys)
         fee = sum(lamports) - sum(lamports_after)  # nothing else leaves the accounts of a transaction
-        if failure is not None and fee == 0:
-            return None
-        after = [self._svm.get_account(key) for key in writable]
+        if fee == 0 or tried.meta is None:
+            return tried, None
         for key, old, new in zip(writable, before, after, strict=True):
             self._versions.keep(slot, key, old)
             if new is not None:
                 self._owned.setdefault(new.owner, set()).add(key)
         self._recent[message.hash()] = slot
+        balances, time_s = (lamports, lamports_after), self.slots.time_s(slot)
         tokens = (self._tokens(keys, writable, before), self._tokens(keys, writable, after))
-        self._remember(
-            Landed(slot, self.slots.time_s(slot), transaction, failure, fee, (lamports, lamports_after), tokens, meta)
-        )
-        return Transaction(slot, bytes(transaction), _digest(failure, after))
+        self._remember(Landed(slot, time_s, transaction, tried.failure, fee, balances, tokens, tried.meta))
+        return tried, Transaction(slot, bytes(transaction), _digest(tried.failure, after))
 
-    def _carry_out(self, transaction: VersionedTransaction, tried: Tried) -> tuple[Failure | None, TransactionMetadata]:
-        if isinstance(tried.failure, dict) and INSUFFICIENT_RENT in tried.failure and tried.meta is not None:
-            payer = transaction.message.account_keys[0]
-            paid = self._svm.get_account(payer) or Account(0, b"", SYSTEM)
-            left = paid.lamports - fee_of(transaction.message)
-            self._svm.set_account(payer, Account(left, paid.data, paid.owner, paid.executable, paid.rent_epoch))
-            return tried.failure, tried.meta
+    def _carry_out(
+        self, transaction: VersionedTransaction, before: Mapping[Pubkey, Account | None], *, or_nothing: bool
+    ) -> Tried:
         result = self._svm.send_transaction(transaction)
-        return failure_of(result), result.meta() if isinstance(result, FailedTransactionMetadata) else result
+        meta = result.meta() if isinstance(result, FailedTransactionMetadata) else result
+        failure = failure_of(result)
+        unpaid = self._unpaid_rent(transaction.message, before.get, self._existing) if failure is None else None
+        if unpaid is not None or (failure is not None and or_nothing):
+            self._put_back(before)
+        if unpaid is not None and not or_nothing:
+            self._charge(transaction.message)
+        self._purge(before)
+        return Tried(failure or unpaid, meta, {})
+
+    def _unpaid_rent(self, message: Message | MessageV0, before: Look, after: Look) -> Failure | None:
+        """What Solana refuses and LiteSVM lets pass: an account left with less than it needs to be exempt from rent.
+
+        One that had too little before may keep as much or less, as on a cluster (Solana: RentState).
+        """
+        for index, key in enumerate(message.account_keys):
+            if not is_writable(message, index):
+                continue
+            now = after(key)
+            if now is None or not 0 < now.lamports < self.rent_exempt(len(now.data)):
+                continue
+            was = before(key)
+            if was is None or not now.lamports <= was.lamports < self.rent_exempt(len(was.data)):
+                return {INSUFFICIENT_RENT: {"account_index": index}}
+        return None
+
+    def _put_back(self, before: Mapping[Pubkey, Account | None]) -> None:
+        for key, account in before.items():
+            if self._existing(key) != account:
+                self._svm.set_account(key, account or NOTHING)
+
+    def _charge(self, message: Message | MessageV0) -> None:
+        payer = message.account_keys[0]
+        account = self._existing(payer) or NOTHING
+        left = account.lamports - fee_of(message)
+        self._svm.set_account(payer, Account(left, account.data, account.owner, account.executable, account.rent_epoch))
+
+    def _purge(self, addresses: Iterable[Pubkey]) -> None:
+        """An account without lamports is none, whatever a program left in it; LiteSVM would show that to the next one."""
+        for address in addresses:
+            account = self._svm.get_account(address)
+            if account is not None and account.lamports == 0 and (account.data or account.owner != SYSTEM):
+                self._svm.set_account(address, NOTHING)
+
+    def _existing(self, address: Pubkey) -> Account | None:
+        account = self._svm.get_account(address)
+        return account if account is not None and account.lamports else None
 
     def replay(self, record: Transaction) -> None:
         """Let a transaction of the ledger happen again. Raises ReplayError where it comes to something else."""
         self.enter(record.slot)
         transaction = VersionedTransaction.from_bytes(record.raw)
-        again = self.land(transaction)
+        _, again = self.land(transaction)
         if again is None or again.outcome != record.outcome:
             raise ReplayError(
                 f"transaction {transaction.signatures[0]} in slot {record.slot} ends otherwise than when it was written:"

@@ -13,7 +13,8 @@ import msgspec
 
 from contracts.devnet.errors import LedgerError
 
-DIGITS: Final = 8
+HEAD: Final = 9
+"""Digits and space."""
 
 
 class Genesis(msgspec.Struct, frozen=True, tag="genesis", tag_field="kind"):
@@ -91,9 +92,9 @@ class LineReader:
             self.whole_bytes += len(line)
 
     def _record(self, line: bytes) -> Record:
-        digits, body = line[:DIGITS], line[DIGITS + 1 :]
+        head, body = line[:HEAD], line[HEAD:]
         check = crc32(body, self.before)
-        if digits != b"%08x" % check:
+        if head != b"%08x " % check:
             raise LedgerError(
                 self.number, "does not match its checksum: it, or the line before it, was changed or lost"
             )

@@ -8,7 +8,8 @@ from solders.transaction import VersionedTransaction
 
 from contracts.devnet.chain import Tried
 from contracts.devnet.errors import PREFLIGHT_FAILURE, SIGNATURE_FAILURE, RpcError, invalid
-from contracts.devnet.failures import in_words
+from contracts.devnet.failures import Failure, in_words
+from contracts.devnet.ledger import Transaction
 from contracts.devnet.node import Node, in_context
 from contracts.devnet.params import Config, Params, address_of
 from contracts.devnet.slots import MAX_AGE, Commitment
@@ -35,9 +36,9 @@ def send_transaction(node: Node, params: Params) -> str:
     node.slot(config)
     if not config.flag("skipPreflight"):
         _need_signatures(transaction)
-        _land(node, transaction, _preflight(node, transaction, config.commitment("preflightCommitment")))
-    elif has_valid_signatures(transaction):
-        _land(node, transaction)
+        _send_checked(node, transaction, config.commitment("preflightCommitment"))
+    elif has_valid_signatures(transaction) and not _reason_now(node, transaction):
+        _keep(node, node.chain.land(transaction)[1])
     return str(transaction.signatures[0])
 
 
@@ -84,7 +85,7 @@ def _stamp(node: Node) -> tuple[Hash, int]:
 
 
 def _from_faucet(node: Node, transaction: VersionedTransaction) -> str:
-    _land(node, transaction, _preflight(node, transaction, Commitment.PROCESSED))
+    _send_checked(node, transaction, Commitment.PROCESSED)
     return str(transaction.signatures[0])
 
 
@@ -98,19 +99,27 @@ def _need_signatures(transaction: VersionedTransaction) -> None:
         raise RpcError(SIGNATURE_FAILURE, "Transaction signature verification failure")
 
 
-def _preflight(node: Node, transaction: VersionedTransaction, commitment: Commitment) -> Tried:
-    failure = node.chain.reason_against(transaction, node.chain.slots.at(commitment))
-    tried = node.chain.try_out(transaction) if failure is None else Tried(failure, None, {})
+def _send_checked(node: Node, transaction: VersionedTransaction, commitment: Commitment) -> None:
+    """Preflight as of a commitment, and land. Raises RpcError where the preflight fails; nothing has changed then."""
+    reason = node.chain.reason_against(transaction, node.chain.slots.at(commitment))
+    if reason is not None:
+        tried = Tried(reason, None, {})
+    elif _reason_now(node, transaction):  # its blockhash lived in the slot of the commitment, and is dead by now
+        tried = node.chain.try_out(transaction)
+    else:
+        tried, record = node.chain.land(transaction, or_nothing=True)
+        _keep(node, record)
     if tried.failure is not None:
         raise RpcError(PREFLIGHT_FAILURE, f"Transaction simulation failed: {in_words(tried.failure)}", _result(tried))
-    return tried
 
 
-def _land(node: Node, transaction: VersionedTransaction, tried: Tried | None = None) -> None:
-    if node.chain.reason_against(transaction, node.chain.slots.processed) is None:
-        record = node.chain.land(transaction, tried)
-        if record is not None:
-            node.records.append(record)
+def _reason_now(node: Node, transaction: VersionedTransaction) -> Failure | None:
+    return node.chain.reason_against(transaction, node.chain.slots.processed)
+
+
+def _keep(node: Node, record: Transaction | None) -> None:
+    if record is not None:
+        node.records.append(record)
 
 
 def _result(tried: Tried) -> dict[str, Any]:

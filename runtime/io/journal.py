@@ -63,6 +63,8 @@ DROP_BIDS: Final = "DELETE FROM bids WHERE last <= ?"
 SET_META: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 MOST_AT_ONCE: Final = 64
 """Rows of one statement."""
+LARGEST_LOT: Final = 2**63 - 1
+"""SQLite's integers have 64 bits with their sign."""
 COLUMNS: Final = "kind, lot_id, state, time_us, subject, body"
 
 
@@ -86,6 +88,13 @@ class JournalOfAnotherNode(JournalError):
         super().__init__(f"state directory {directory} belongs to {found}; this node is {wanted}")
 
 
+class JournalRowError(JournalError):
+    """A row that cannot be stored: it is refused at once, so that it takes no others with it."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(f"a row of kind {row.kind} has lot_id {row.lot_id}; expected 0 to {LARGEST_LOT}")
+
+
 class JournalFull(JournalError):
     """The writer is too far behind."""
 
@@ -100,6 +109,12 @@ class _Batch:
     """Taken from the journal's own queue with the batch."""
     waiting: "list[asyncio.Future[None]]" = field(default_factory=list)
     mark: int = 0
+
+
+def _check(rows: Sequence[Row]) -> None:
+    for row in rows:
+        if not 0 <= row.lot_id <= LARGEST_LOT:
+            raise JournalRowError(row)
 
 
 def row_hash(before: bytes, row: tuple[Any, ...]) -> bytes:
@@ -216,7 +231,11 @@ class Journal:
         return len(batch.rows) + len(batch.lazy) + len(self._bids)
 
     def commit(self, rows: Sequence[Row], mark: int | None = None) -> "asyncio.Future[None]":
-        """Rows that something waits for: done once they are on the disk, or failed with JournalError. Raises JournalFull."""
+        """Rows that something waits for: done once they are on the disk, or failed with JournalError.
+
+        Raises JournalFull, JournalRowError.
+        """
+        _check(rows)
         self._loop = asyncio.get_running_loop()
         future = self._loop.create_future()
         with self._wake:
@@ -231,7 +250,11 @@ class Journal:
         return future
 
     def write(self, rows: Sequence[Row], mark: int | None = None) -> None:
-        """Rows that nothing waits for: in the next transaction, at the latest after LAZY_FLUSH_S. Raises JournalFull."""
+        """Rows that nothing waits for: in the next transaction, at the latest after LAZY_FLUSH_S.
+
+        Raises JournalFull, JournalRowError.
+        """
+        _check(rows)
         with self._wake:
             self._batch.mark = max(self._batch.mark, mark or 0)
             if len(self._batch.lazy) + len(self._on_its_way.lazy) + len(rows) > MAX_UNAWAITED:

@@ -31,7 +31,7 @@ from etp.roster import Roster
 from etp.session import Violation
 from etp.units import MonotonicS
 from runtime.histogram import Metrics
-from runtime.io.journal import PATIENCE_S, Journal, JournalError, JournalFull
+from runtime.io.journal import PATIENCE_S, Journal, JournalError
 
 
 class Core(Protocol):
@@ -180,7 +180,8 @@ class Shell:
             self._loop.call_later(PATIENCE_S, self._watch_writer)
         try:
             future = self.journal.commit(effect.rows, mark=self._ids.mark_due())
-        except JournalFull:
+        except JournalError as error:
+            self._log.error("journal_refused", purpose=effect.purpose, error=str(error))
             self._loop.call_soon(self._settled, effect, False)
             return
         future.add_done_callback(lambda done: self._committed(effect, done))
@@ -217,9 +218,9 @@ class Shell:
         """Rows that nothing waits for: where there is no room for them, that is counted and said, and the node goes on."""
         try:
             self.journal.write(rows, mark=mark)
-        except JournalFull as error:
+        except JournalError as error:
             self.metrics.count("rows_lost", amount=len(rows))
-            self._log.error("rows_lost", kind="journal_full", count=len(rows), error=str(error))
+            self._log.error("rows_lost", kind="journal", count=len(rows), error=str(error))
 
     def _record(self, effect: RecordBid, _: Now) -> None:
         self.journal.bid(effect.row)

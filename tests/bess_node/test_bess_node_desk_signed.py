@@ -240,3 +240,270 @@ def test_a_bid_without_a_time_cannot_be_repeated_with_other_content(house: House
     assert house.wall() - START_US < 10**9
     house.wait(0.25)
     assert not [row for row in house.disk.rows if row.kind == "promise"]
+
+
+# -- coaxing a refund out of an honest battery
+
+
+def test_a_confirm_for_the_open_lot_is_no_way_to_a_refund(house: House, hand: Hand) -> None:
+    """Before, with and after a bid in it: refused, kept as evidence, and nothing that the chain would take is signed."""
+    fake = messages.accept(
+        BESS, energy=Wh(1000), paid=MicroPerKwh(140_000), bid_price=MicroPerKwh(140_000), offer=messages.Offer(Wh(0), Wh(0))
+    )
+    accept = Hand(BESS, to=hand.device).record(fake, lot_id=house.lot_id, wall_us=house.wall())
+    before = hand.confirm(accept, wall_us=house.wall())
+    assert codes(house.give(before)) == ["REJECT INVALID"]
+    house.give(hand.bid(house.lot_id, 140_000, 1000, wall_us=house.wall()))
+    assert codes(house.give(hand.confirm(accept, wall_us=house.wall()))) == ["REJECT INVALID"]
+    assert len(house.evidence("confirm_unasked")) == 2
+    house.wait(0.25)
+    won = next(raw for _, frame, raw in reversed(house.sent) if frame.message_type == MessageType.ACCEPT)
+    assert codes(house.give(hand.confirm(won, wall_us=house.wall())))[0] == "TERMINATE FINISHED"
+    assert codes(house.give(before)) == ["TERMINATE FINISHED"], "its lot is sold to it by now"
+
+
+@pytest.mark.parametrize("ahead_us", [1, 1000, 10**6, 10**12])
+def test_a_confirm_for_a_lot_to_come_is_no_way_to_a_refund(house: House, hand: Hand, ahead_us: int) -> None:
+    """Lot ids can be guessed: of none that may yet be given does the battery sign an end."""
+    accept = Hand(BESS, to=hand.device).record(
+        messages.accept(BESS, energy=Wh(1), paid=MicroPerKwh(1), bid_price=MicroPerKwh(1), offer=messages.Offer(Wh(0), Wh(0))),
+        lot_id=house.profile.ids.last + ahead_us,
+        wall_us=house.wall(),
+    )
+    assert codes(house.give(hand.confirm(accept, wall_us=house.wall()))) == ["REJECT INVALID"]
+    assert house.evidence("confirm_unasked")
+
+
+def test_a_confirm_while_the_lot_is_being_reserved(house: House, hand: Hand) -> None:
+    """The RESERVED row is on its way to the disk, and the Confirm is there already."""
+    house.hold = True
+    lot_id = house.lot_id
+    house.give(hand.bid(lot_id, 140_000, 1000, wall_us=house.wall()))
+    house.wait(0.25)
+    fake = messages.accept(
+        BESS, energy=Wh(1000), paid=MicroPerKwh(140_000), bid_price=MicroPerKwh(140_000), offer=messages.Offer(Wh(0), Wh(0))
+    )
+    accept = Hand(BESS, to=hand.device).record(fake, lot_id=lot_id, wall_us=house.wall())
+    early = hand.confirm(accept, wall_us=house.wall())
+    assert codes(house.give(early)) == ["REJECT INVALID"]
+    house.settle()
+    assert codes(house.give(early)) == [], "its commit is on its way"
+    house.settle()
+    assert codes([house.sent[-1][1:]]) == ["TERMINATE FINISHED"]
+
+
+@pytest.mark.parametrize("change", ["same", "dear", "much", "cheap"])
+def test_a_confirm_after_the_trade_is_answered_by_the_trade(house: House, hand: Hand, change: str) -> None:
+    """Another message_id, the same or other terms; now, later, and after a restart: FINISHED, never a refund."""
+    accept, _ = house.traded(hand)
+    frame = messages.confirm(hand.device, decode(accept[:FRAME_SIZE]))  # type: ignore[arg-type]
+    frame = {
+        "same": frame,
+        "dear": frame._replace(sale_price=frame.sale_price + 1),
+        "much": frame._replace(required_energy_amount=frame.required_energy_amount + 1),
+        "cheap": frame._replace(sale_price=0.0001),
+    }[change]
+    for _ in range(3):
+        raw = hand.record(frame, lot_id=lot_in(accept), wall_us=house.wall())
+        assert codes(house.give(raw)) == ["TERMINATE FINISHED"]
+        house.kill()
+
+
+def test_a_confirm_of_another_buyer_s_lot(house: House, hand: Hand) -> None:
+    """While it is reserved for somebody else: refused. Once it is sold to them: TIMEOUT, which refunds nobody."""
+    other = Hand(BUYERS[1])
+    accept = house.accepted(hand)
+    frame = messages.confirm(DeviceId(other.device), decode(accept[:FRAME_SIZE]))
+    theirs = other.record(frame, lot_id=lot_in(accept), wall_us=house.wall())
+    assert codes(house.give(theirs)) == ["REJECT INVALID"]
+    assert codes(house.give(hand.confirm(accept, wall_us=house.wall())))[0] == "TERMINATE FINISHED"
+    ((answer, raw),) = house.give(theirs)
+    assert (answer.termination_code, trailer(raw).recipient) == (TIMEOUT, pair(other.device).public)
+
+
+def test_confirms_while_another_is_being_decided(house: House, hand: Hand) -> None:
+    """Other terms, another id, other lots, thirty of them, while the commit is on its way: all wait; then FINISHED for all."""
+    accept = house.accepted(hand)
+    house.hold = True
+    assert house.give(hand.confirm(accept, wall_us=house.wall())) == []
+    frame = messages.confirm(DeviceId(hand.device), decode(accept[:FRAME_SIZE]))
+    for index in range(30):
+        other = frame._replace(sale_price=frame.sale_price + index)
+        assert house.give(hand.record(other, lot_id=lot_in(accept), wall_us=house.wall())) == []
+    mark = len(house.sent)
+    house.hold = False
+    house.settle()
+    answers = [(frame, raw) for _, frame, raw in house.sent[mark:] if frame.message_type == MessageType.TERMINATE]
+    assert {frame.termination_code for frame, _ in answers} == {FINISHED}
+    assert len(answers) == 9  # the one that decided, and eight that waited
+
+
+@pytest.mark.parametrize("how", ["late", "dear", "declined", "silent"])
+def test_a_promise_that_was_given_up_is_never_finished(house: House, hand: Hand, how: str) -> None:
+    """Its refund is signed: whatever Confirm comes then, also after a restart, gets no FINISHED."""
+    accept = house.accepted(hand)
+    frame = messages.confirm(DeviceId(hand.device), decode(accept[:FRAME_SIZE]))
+    lot_id, wall = lot_in(accept), house.wall()
+    if how == "late":
+        house.give(hand.record(frame, lot_id=lot_id, message_id=wall - 600_000))
+    elif how == "dear":
+        house.give(hand.record(frame._replace(sale_price=frame.sale_price + 1), lot_id=lot_id, wall_us=wall))
+    elif how == "declined":
+        goodbye = messages.terminate(DeviceId(hand.device), CANNOT_DELIVER)
+        house.give(hand.record(goodbye, lot_id=lot_id, wall_us=wall))
+    house.wait(1.1)
+    assert house.said[lot_id, hand.device] & set(REFUNDS)
+    for _ in range(2):
+        assert codes(house.give(hand.confirm(accept, wall_us=house.wall()))) == ["TERMINATE TIMEOUT"]
+        house.kill()
+    assert FINISHED not in house.said[lot_id, hand.device]
+
+
+def test_a_decline_of_another_lot_declines_nothing(house: House, hand: Hand) -> None:
+    """A Terminate names its lot: a captured one of yesterday, or one of no lot, leaves today's Accept alone."""
+    accept = house.accepted(hand)
+    for lot_id in (0, lot_in(accept) - 1, house.lot_id):
+        goodbye = messages.terminate(DeviceId(hand.device), TIMEOUT)
+        house.give(hand.record(goodbye, lot_id=lot_id, wall_us=house.wall()))
+    assert codes(house.give(hand.confirm(accept, wall_us=house.wall())))[0] == "TERMINATE FINISHED"
+
+
+def test_what_fell_short_is_said_once_that_is_durable(house: House, hand: Hand) -> None:
+    """The one case in which a lot has both: CANNOT_DELIVER after FINISHED, with its `short` row in the journal before."""
+    accept, _ = house.traded(hand)
+    house.do(house.desk.fail(FailureCode.INVERTER, at(house.second)))
+    assert house.said[lot_in(accept), hand.device] == {FINISHED, CANNOT_DELIVER}
+    assert codes(house.give(hand.confirm(accept, wall_us=house.wall()))) == ["TERMINATE FINISHED"]
+
+
+# -- byte-for-byte repetition
+
+
+def test_a_confirm_repeated_after_a_restart_gets_its_stored_answer(house: House, hand: Hand) -> None:
+    """The same bytes as a year ago, and nothing is signed anew."""
+    _, confirm = house.traded(hand)
+    stored = next(raw for _, frame, raw in house.sent if frame.message_type == MessageType.TERMINATE)
+    assert [raw for _, raw in house.give(confirm)] == [stored]
+    house.kill()
+    house.wait(0.1)
+    assert [raw for _, raw in house.give(confirm)] == [stored]
+    house.give(hand.query(wall_us=house.wall()))
+    assert [raw for _, raw in house.give(confirm)] == [stored]
+
+
+def test_a_bid_repeated_gets_its_stored_answer(house: House, hand: Hand) -> None:
+    """Also when 2,000 counters lie between: it is known byte for byte, so its counter is no matter."""
+    bid = hand.bid(house.lot_id, 100_000, wall_us=house.wall())
+    ((_, stored),) = house.give(bid)
+    hand.seq += 2000
+    house.give(hand.query(wall_us=house.wall()))
+    assert [raw for _, raw in house.give(bid)] == [stored]
+
+
+def test_a_bid_of_the_life_before_is_late(house: House, hand: Hand) -> None:
+    """After a restart nobody remembers it."""
+    bid = hand.bid(house.lot_id, 140_000, wall_us=house.wall())
+    house.give(bid)
+    house.kill()
+    assert codes(house.give(bid)) == ["REJECT LATE"]
+
+
+@pytest.mark.xfail(strict=True, reason="BUG 6")
+def test_a_confirm_whose_commit_failed_is_answered_when_it_comes_again(house: House, hand: Hand) -> None:
+    """The disk failed, the refund that said so was lost with the session: the same Confirm again must not get silence."""
+    accept = house.accepted(hand)
+    confirm = hand.confirm(accept, wall_us=house.wall())
+    house.failing = True
+    house.give(confirm)
+    house.failing = False
+    house.wait(1.1)
+    assert house.said[lot_in(accept), hand.device] == {CANNOT_DELIVER}
+    assert codes(house.give(confirm)) == ["TERMINATE CANNOT_DELIVER"]
+
+
+# -- equivocation
+
+
+def test_two_bids_under_one_id(house: House, hand: Hand) -> None:
+    """Refused; both records, as they came, are evidence that anybody can verify."""
+    first = hand.bid(house.lot_id, 130_000, message_id=house.wall())
+    second = hand.bid(house.lot_id, 140_000, message_id=house.wall())
+    house.give(first)
+    assert codes(house.give(second)) == ["REJECT INVALID"]
+    ((row),) = house.evidence("bid_id_reused")
+    kept = [bytes.fromhex(str(row.body[f"frame_{index}"])) for index in range(2)]
+    assert kept == [first, second]
+    assert all(is_signed_by(pair(hand.device).public, NETWORK.network_id, raw) for raw in kept)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_two_confirms_under_one_id(house: House, hand: Hand, restart: bool) -> None:
+    """Also after a restart, out of the journal."""
+    accept, confirm = house.traded(hand)
+    if restart:
+        house.kill()
+    frame = decode(confirm[:FRAME_SIZE])
+    other = hand.record(
+        frame._replace(sale_price=frame.sale_price + 1), lot_id=lot_in(accept), message_id=frame.message_id
+    )
+    assert codes(house.give(other)) == ["REJECT INVALID"]
+    ((row),) = house.evidence("confirm_id_reused")
+    assert [row.body["frame_0"], row.body["frame_1"]] == [confirm.hex(), other.hex()]
+
+
+def test_the_same_frame_for_another_lot_is_another_content(house: House, hand: Hand) -> None:
+    """84 equal bytes under another trailer are not the same message."""
+    bid = hand.bid(house.lot_id, 130_000, message_id=house.wall())
+    house.give(bid)
+    again = hand.bid(house.lot_id + 1, 130_000, message_id=house.wall())
+    assert codes(house.give(again)) == ["REJECT INVALID"]
+    assert house.evidence("bid_id_reused")
+
+
+# -- bids and lots
+
+
+def test_a_bid_for_a_lot_that_is_gone_is_answered_for_that_lot(house: House, hand: Hand) -> None:
+    """LOT_CLOSED for the old one; the bid in the open lot stands."""
+    old = house.lot_id
+    other = Hand(BUYERS[1])
+    house.accepted(other, wh=3000)
+    open_lot = house.lot_id
+    assert open_lot != old
+    house.give(hand.bid(open_lot, 130_000, wall_us=house.wall()))
+    ((refusal, raw),) = house.give(hand.bid(old, 150_000, wall_us=house.wall()))
+    assert (refusal.termination_code, lot_in(raw)) == (RejectCode.LOT_CLOSED, old)
+    house.wait(0.25)
+    assert any(
+        frame.message_type == MessageType.ACCEPT and lot_in(raw) == open_lot and to == hand.device
+        for to, frame, raw in house.sent
+    )
+
+
+def test_replays_at_the_desk_are_kept_and_change_nothing() -> None:
+    """A withdrawal of before, once more, in the same sealed lot: the new bid stays in, and the replay is evidence."""
+    house, hand = House("first-price"), Hand(BUYERS[0])
+    house.give(hand.bid(house.lot_id, 130_000, wall_us=house.wall()))
+    withdrawal = hand.record(
+        messages.terminate(DeviceId(hand.device), TIMEOUT), lot_id=house.lot_id, wall_us=house.wall()
+    )
+    house.give(withdrawal)
+    house.give(hand.bid(house.lot_id, 140_000, wall_us=house.wall()))
+    house.give(withdrawal)
+    assert house.evidence("replay")
+    house.wait(0.25)
+    assert codes([sent[1:] for sent in house.sent]).count("ACCEPT") == 1
+
+
+# -- a revoked buyer
+
+
+@pytest.mark.xfail(strict=True, reason="BUG 7")
+def test_a_confirm_dated_after_its_sender_s_revocation_makes_no_trade(hand: Hand) -> None:
+    """Revoked from second 3 on; at 2.9 it sends a Confirm stamped 3.1: the chain judges at message time, and so must we."""
+    revoked = registry().revoked(hand.device, at(3).wall_us)
+    house = House(members=revoked, second=2.5)
+    accept = house.accepted(hand)
+    assert house.second < 2.9
+    house.give(hand.confirm(accept, message_id=at(3.1).wall_us))
+    assert not [row for row in house.disk.rows if row.kind == "trade"]

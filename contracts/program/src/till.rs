@@ -48,22 +48,30 @@ pub struct Till<'a> {
     pub token_program: &'a AccountView,
 }
 
+/// A payment: whom it goes to, and for what.
+pub struct Due<'a> {
+    pub battery: &'a Participant,
+    pub trade: &'a Trade,
+}
+
 impl<'a> Till<'a> {
-    /// Verifies all of them for a payment to `battery`.
+    /// Verifies all of them for a payment to `battery`. What is in the payout waits until it is paid: a battery that
+    /// gave it away must not be able to keep the arbiter from giving the buyer its money back.
     #[inline(never)]
     pub fn open(&self, market: &Market, battery: &Participant) -> Result<Currency<'a>, ProgramError> {
         let currency = Currency::new(self.mint, &market.mint, self.token_program)?;
         require_vault(self.vault.tokens, self.vault.escrow.address(), &market.mint)?;
         require(associated(&battery.authority, &market.mint)? == *self.payout.address(), Error::WrongPayout)?;
-        // The address alone is not enough: the owner of a token account can be changed.
-        require_owner(self.payout, &market.mint, &battery.authority)?;
         require(market.fee_account == *self.fee_account.address(), Error::WrongFeeAccount)?;
         Ok(currency)
     }
 
     /// Pays the battery the trade's amount less the fee, and the market its fee.
     #[inline(never)]
-    pub fn pay(&self, currency: &Currency, escrow: &Escrow, trade: &Trade) -> Result<(), ProgramError> {
+    pub fn pay(&self, currency: &Currency, escrow: &Escrow, due: &Due) -> Result<(), ProgramError> {
+        let Due { battery, trade } = due;
+        // The address alone is not enough: the owner of a token account can be changed.
+        require_owner(self.payout, currency.address(), &battery.authority)?;
         if trade.fee > 0 {
             require_mint(self.fee_account, currency.address())?;
         }

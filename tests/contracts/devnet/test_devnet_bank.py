@@ -329,6 +329,85 @@ def test_a_simulation_changes_nothing(cluster: Cluster) -> None:
     assert cluster.lamports(to) == 0
 
 
+def test_a_blockhash_that_dies_on_the_way(cluster: Cluster) -> None:
+    """It lives at the preflight's commitment and no longer in the present slot: taken, and never seen, as on a cluster."""
+    payer = cluster.rich("payer")
+    payment = cluster.payment(payer, wallet("to").pubkey(), SOL)
+    cluster.slot = 1 + MAX_AGE + FINALITY
+    signature = cluster.call("sendTransaction", *sent(payment, preflightCommitment="finalized"))
+    assert cluster.call("getSignatureStatuses", [signature]) == [None]
+    cluster.slot += 1
+    assert cluster.refusal("sendTransaction", *sent(payment, preflightCommitment="finalized"))["code"] == -32002
+
+
+# -- accounts told
+
+
+def test_an_account_in_each_encoding(cluster: Cluster) -> None:
+    """Whole or a part of it; base58 for short data alone; what is no account is none."""
+    mint = str(cluster.bank.chain.mint)
+
+    def data(**config: Any) -> Any:
+        return cluster.call("getAccountInfo", mint, PROCESSED | config)["data"]
+
+    whole = msgspec.convert(data(encoding="base64")[0], bytes)
+    assert (len(whole), whole[4:36], whole[44]) == (82, bytes(FAUCET.pubkey()), 6)
+    part = {"offset": 4, "length": 32}
+    assert data(encoding="base58", dataSlice=part) == [str(FAUCET.pubkey()), "base58"]
+    assert data(encoding="jsonParsed") == data(encoding="base64")
+    assert whole in msgspec.convert(data(encoding="base64+zstd")[0], bytes)
+    assert cluster.call("getAccountInfo", str(wallet("nobody").pubkey()), PROCESSED) is None
+    program = str(TOKEN_PROGRAM)
+    assert "please use Base64" in cluster.refusal("getAccountInfo", program, PROCESSED)["message"]
+    several = cluster.call(
+        "getMultipleAccounts", [mint, str(wallet("nobody").pubkey())], {"dataSlice": part} | PROCESSED
+    )
+    assert [each and each["space"] for each in several] == [82, None]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"encoding": "utf-8"},
+        {"dataSlice": {"offset": -1, "length": 1}},
+        {"filters": {"dataSize": 1}},
+        {"filters": [{"dataSize": 1}] * 5},
+        {"filters": [{"tokenAccountState": None}]},
+        {"filters": [{"memcmp": {"offset": 0, "bytes": "1" * 177}}]},
+        {"filters": [{"memcmp": {"offset": 0, "bytes": "0"}}]},
+        {"filters": [{"memcmp": {"offset": 0, "bytes": [256]}}]},
+        {"filters": [{"memcmp": {"offset": 0, "bytes": [0] * 129}}]},
+        {"withContext": "yes"},
+        {"minContextSlot": -1},
+    ],
+)
+def test_a_configuration_that_means_nothing(cluster: Cluster, config: dict[str, Any]) -> None:
+    """Refused, rather than read as something else."""
+    assert cluster.refusal("getProgramAccounts", str(TOKEN_PROGRAM), config)["code"] == -32602
+
+
+def test_accounts_with_their_slot(cluster: Cluster) -> None:
+    """`withContext` says of which slot they are; bytes may be given in base64 and as numbers too."""
+    mint = bytes(cluster.bank.chain.mint)
+    cluster.call("etp_faucet", str(wallet("a").pubkey()), 1)
+    for wanted in ({"bytes": b64encode(mint).decode(), "encoding": "base64"}, {"bytes": list(mint)}):
+        config = PROCESSED | {"encoding": "base64", "withContext": True, "filters": [{"memcmp": {"offset": 0} | wanted}]}
+        answer = cluster.ask("getProgramAccounts", str(TOKEN_PROGRAM), config)["result"]
+        assert (answer["context"]["slot"], len(answer["value"])) == (1, 1)
+
+
+def test_small_facts(cluster: Cluster) -> None:
+    """Of the chain and its runtime."""
+    cluster.slot = 40
+    assert cluster.call("getVersion")["solana-core"] == "2.2.0"
+    assert cluster.call("getGenesisHash") == str(Hash(GENESIS))
+    assert [cluster.call("getBlockHeight", each) for each in (PROCESSED, CONFIRMED, FINALIZED)] == [40, 39, 8]
+    info = cluster.call("getEpochInfo", PROCESSED)
+    assert (info["absoluteSlot"], info["slotIndex"], info["epoch"], info["transactionCount"]) == (40, 40, 0, 0)
+    nobody = str(wallet("nobody").pubkey())
+    assert cluster.refusal("getTokenAccountBalance", nobody, PROCESSED)["message"].endswith("could not find account")
+
+
 # -- the faucet
 
 
@@ -350,13 +429,18 @@ def test_the_faucet_gives_twice_the_same(cluster: Cluster) -> None:
 
 
 def busy(cluster: Cluster) -> None:
-    """Some life: payments, failures, tokens, slots."""
+    """Some life: payments, failures that land and that do not, tokens, slots."""
     payer = cluster.rich("payer", 100 * SOL)
     for number in range(30):
         cluster.slot += number % 3
         amount = SOL // 10 if number % 7 else 1000 * SOL
         payment = cluster.payment(payer, wallet(f"to {number % 5}").pubkey(), amount + number)
         cluster.call("sendTransaction", *sent(payment, skipPreflight=True))
+        for wrong in (1000 * SOL, 1):  # not there, and too little for the rent of a new account
+            refused = cluster.payment(payer, wallet(f"new {number}").pubkey(), wrong)
+            cluster.refusal("sendTransaction", *sent(refused))
+        if number % 4 == 0:
+            cluster.call("sendTransaction", *sent(refused, skipPreflight=True))
         cluster.call("etp_faucet", str(wallet(f"to {number % 4}").pubkey()), number)
 
 

@@ -131,7 +131,8 @@ class World:
         self.svm.expire_blockhash()
         message = Message(instructions, signers[0].pubkey())
         result = self.svm.send_transaction(Transaction(list(signers), message, self.svm.latest_blockhash()))
-        assert not isinstance(result, FailedTransactionMetadata), (result.err(), result.meta().logs())
+        if isinstance(result, FailedTransactionMetadata):
+            raise AssertionError(f"refused: {result.err()} {result.meta().logs()}")
         return result
 
     def call(
@@ -279,6 +280,11 @@ class World:
         return Instruction(ED25519, header + bytes(sender.pubkey()) + signature + message, [])
 
 
+def code(world: World, error: str) -> int:
+    """Number of an error in the IDL."""
+    return next(one.code for one in world.idl.errors if one.name == error)
+
+
 @pytest.fixture
 def world() -> Iterator[World]:
     yield from opened(dispute_window=3600)
@@ -363,6 +369,20 @@ def test_the_arbiter_decides_a_dispute(world: World, to_battery: bool) -> None:
     assert world.balance(world.payout) == (AMOUNT - FEE if to_battery else 0)
     assert world.state(world.participant(AGGREGATOR_ID)).lost == to_battery
     assert world.state(world.participant(BATTERY_ID)).lost == (not to_battery)
+
+
+def test_a_battery_that_gave_its_payout_away_stops_no_refund(world: World) -> None:
+    """The owner of a token account can be changed; then it is not paid, but the arbiter still gives back."""
+    world.settle(1)
+    world.dispute(1)
+    given = spl.SetAuthorityParams(
+        TOKEN_PROGRAM, world.payout, spl.AuthorityType.ACCOUNT_OWNER, world.battery.pubkey(), [], world.admin.pubkey()
+    )
+    world.send([spl.set_authority(given)], world.battery)
+    with pytest.raises(AssertionError, match=str(code(world, "WrongTokenAccount"))):
+        world.resolve(1, to_battery=True)
+    world.resolve(1, to_battery=False)
+    assert world.state(world.escrow).available == 5 * AMOUNT
 
 
 def test_a_default_is_recorded_and_paid_later(world: World) -> None:

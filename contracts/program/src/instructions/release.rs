@@ -12,7 +12,7 @@ use crate::instructions::escrow::load_escrow;
 use crate::instructions::trade::Parties;
 use crate::log::emit;
 use crate::state::{count, status, subtract, Escrow, Market};
-use crate::till::{Till, Vault};
+use crate::till::{Due, Till, Vault};
 use crate::time::ARBITER_TIME;
 use crate::token::Currency;
 
@@ -70,7 +70,7 @@ impl<'a> Accounts<'a> {
         count(&mut battery.settled)?;
         count(&mut aggregator.settled)?;
         held.escrow.held = subtract(held.escrow.held, trade.amount)?;
-        self.till.pay(&held.currency, &held.escrow, trade)
+        self.till.pay(&held.currency, &held.escrow, &Due { battery, trade })
     }
 }
 

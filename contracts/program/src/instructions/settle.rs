@@ -17,7 +17,7 @@ use crate::log::emit;
 use crate::pda::Seeds;
 use crate::record::{kind, Record};
 use crate::state::{add, count, role, status, subtract, Escrow, Market, Participant, Trade};
-use crate::till::{Till, Vault};
+use crate::till::{Due, Till, Vault};
 use crate::time::{require_settleable, stamped};
 
 /// The accounts that say who trades with whom, and the instruction that says what.
@@ -92,7 +92,7 @@ pub fn settle(program: &Address, accounts: &[AccountView], _: &args::Settle) -> 
         count(&mut deal.aggregator.settled)?;
         store(battery_participant, &deal.battery)?;
         store(aggregator_participant, &deal.aggregator)?;
-        till.pay(&currency, &escrow, &trade)?;
+        till.pay(&currency, &escrow, &Due { battery: &deal.battery, trade: &trade })?;
     } else {
         trade.status = status::HELD;
         escrow.held = add(escrow.held, deal.amount)?;

@@ -1,0 +1,203 @@
+"""register and revoke: an id is somebody's once and for ever, with a key under which one signature means one message."""
+
+from hashlib import sha256
+
+import pytest
+from solders.account import Account
+from solders.pubkey import Pubkey
+from solders.system_program import ID as SYSTEM_PROGRAM
+
+from contracts.accounts import ParticipantRole
+from tests.contracts.program.curve import ORDER_8, P, encodings_of_small_order, non_canonical, with_y
+from tests.contracts.program.harness import (
+    INTERFACE,
+    MAX_AHEAD,
+    NOW,
+    SOL,
+    U64,
+    US,
+    Device,
+    Participant,
+    World,
+    key_of,
+    reshaped,
+    swapped,
+)
+
+BATTERY, AGGREGATOR = ParticipantRole
+
+
+def newcomer(world: World, device_id: int = 77, role: ParticipantRole = BATTERY) -> Device:
+    """A device that is not registered yet."""
+    return Device(world.fund(key_of("newcomer")), device_id, role)
+
+
+@pytest.mark.parametrize("role", ParticipantRole)
+@pytest.mark.parametrize("device_id", [0, 1, 2**32, 2**63, U64 - 7])
+def test_a_participant_holds_what_it_was_registered_with(world: World, device_id: int, role: ParticipantRole) -> None:
+    device = newcomer(world, device_id, role)
+    event = world.do(world.main.register(device))
+    found = world.main.participant(device)
+    assert found[1:5] == (bytes(world.main.address), device_id, bytes(device.address), int(role))
+    assert found[5:] == (0, 0, 0, 0, 0)
+    assert (event.device_id, bytes(event.authority), event.role) == (device_id, bytes(device.address), int(role))
+
+
+def test_the_admin_pays(world: World) -> None:
+    device = newcomer(world)
+    address = world.main.place.participant(device.device_id)
+    before = world.lamports(world.admin.pubkey())
+    world.do(world.main.register(device))
+    rent = world.svm.minimum_balance_for_rent_exemption(len(world.data(address)))
+    assert world.lamports(world.admin.pubkey()) == before - rent
+    assert world.lamports(address) == rent
+
+
+@pytest.mark.parametrize("role", [0, 3, 4, 255])
+def test_other_roles_are_unknown(world: World, role: int) -> None:
+    (instruction,) = world.main.register(newcomer(world))
+    data = bytes(instruction.data)[:-1] + bytes([role])
+    world.refused(reshaped([instruction], data=data), "UnknownRole")
+
+
+def test_an_id_is_registered_once(world: World) -> None:
+    """Not with another key, not in another role, not after its revocation."""
+    taken = world.seller.device_id
+    for role in ParticipantRole:
+        world.refused(world.main.register(newcomer(world, taken, role)), "AlreadyExists")
+    world.refused(world.main.register(world.seller), "AlreadyExists")
+    world.do(world.main.revoke(world.seller))
+    world.refused(world.main.register(world.seller), "AlreadyExists")
+    world.refused(world.main.register(newcomer(world, taken)), "AlreadyExists")
+
+
+def test_the_same_id_in_another_market_is_another_participant(world: World) -> None:
+    addresses = {bazaar.place.participant(world.seller.device_id) for bazaar in world.bazaars}
+    assert len(addresses) == len(world.bazaars)
+    world.do(world.main.revoke(world.seller))
+    assert world.instant.participant(world.seller).revoked_at == 0
+
+
+def test_one_key_may_have_several_ids(world: World) -> None:
+    for device_id, role in ((101, BATTERY), (102, BATTERY), (103, AGGREGATOR)):
+        world.do(world.main.register(newcomer(world, device_id, role)))
+
+
+def test_an_admin_may_register_its_own_key(world: World) -> None:
+    world.do(world.main.register(Device(world.admin, 88, AGGREGATOR)))
+
+
+def test_the_id_has_to_be_that_of_the_address(world: World) -> None:
+    device = newcomer(world)
+    for other in (device.device_id + 1, world.seller.device_id):
+        address = world.main.place.participant(other)
+        expected = "AlreadyExists" if other == world.seller.device_id else "WrongAddress"
+        world.refused(swapped(world.main.register(device), participant=address), expected)
+    elsewhere = world.other.place.participant(device.device_id)
+    world.refused(swapped(world.main.register(device), participant=elsewhere), "WrongAddress")
+
+
+def test_an_address_of_another_bump_is_not_the_participants(world: World) -> None:
+    """The seeds have several addresses off the curve; only the one with the highest bump is ever made."""
+    device = newcomer(world)
+    seeds = [b"participant", bytes(world.main.address), device.device_id.to_bytes(8, "little")]
+    program = world.main.place.program_id
+    _, highest = Pubkey.find_program_address(seeds, program)
+    tried = 0
+    for bump in range(highest):
+        raw = sha256(b"".join(seeds) + bytes([bump]) + bytes(program) + b"ProgramDerivedAddress").digest()
+        if with_y(int.from_bytes(raw, "little") % 2**255) is None:  # off the curve: an address of ours
+            tried += 1
+            world.refused(swapped(world.main.register(device), participant=Pubkey(raw)), "WrongAddress")
+    assert tried > 50
+
+
+@pytest.mark.parametrize("lamports", [1, 10**6, SOL])
+def test_lamports_on_its_address_are_no_obstacle(world: World, lamports: int) -> None:
+    device = newcomer(world)
+    address = world.main.place.participant(device.device_id)
+    world.put(address, Account(lamports, b"", SYSTEM_PROGRAM))
+    before = world.total_lamports([address, world.admin.pubkey()])
+    world.do(world.main.register(device))
+    assert world.total_lamports([address, world.admin.pubkey()]) == before
+
+
+@pytest.fixture(scope="module")
+def unverified() -> World:
+    """A world whose runtime believes every signature: nobody can sign a transaction with a weak key."""
+    return World(check_signatures=False)
+
+
+def test_keys_of_small_order_and_such_that_are_not_canonical_are_refused(unverified: World) -> None:
+    """All encodings of the eight points of small order, and every y from p on, with either sign."""
+    weak = encodings_of_small_order() + non_canonical()
+    assert len(set(weak)) == 14 + 2 * 19 - 4  # of the 14, y = p and p + 1 with either sign are in both
+    for key in weak:
+        instructions = unverified.main.register(newcomer(unverified))
+        # y = 0 is the System program's address, which is passed as well.
+        reason = "DuplicateAccount" if key == bytes(32) else "WeakKey"
+        unverified.refused(swapped(instructions, authority=Pubkey(key)), reason)
+
+
+def test_their_neighbours_are_not(unverified: World) -> None:
+    for y in (2, 3, P - 2, P - 3, ORDER_8[0] + 1, ORDER_8[1] - 1):
+        for sign in (0, 1):
+            unverified.restore()
+            key = (y | sign << 255).to_bytes(32, "little")
+            unverified.do(swapped(unverified.main.register(newcomer(unverified)), authority=Pubkey(key)))
+
+
+def test_the_runtime_takes_no_signature_of_a_weak_key_either(world: World) -> None:
+    """Why nobody gets as far: S = 0 and R = A would do for the identity, where a verifier lets it."""
+    for key in encodings_of_small_order():
+        instructions = swapped(world.main.register(newcomer(world)), authority=Pubkey(key))
+        assert world.refused(instructions) == "SignatureFailure"
+
+
+def test_revocation_is_once_and_keeps_its_second(world: World) -> None:
+    event = world.do(world.main.revoke(world.seller))
+    assert (event.device_id, event.revoked_at) == (world.seller.device_id, NOW)
+    world.now += 5
+    world.refused(world.main.revoke(world.seller), "AlreadyRevoked")
+    assert world.main.participant(world.seller).revoked_at == NOW
+
+
+@pytest.mark.parametrize("who", ["seller", "buyer"])
+def test_messages_stamped_from_the_revocation_on_are_refused(world: World, who: str) -> None:
+    """message_id / 10^6 >= revoked_at; the one before still settles, afterwards as well."""
+    world.do(world.main.revoke(getattr(world, who)))
+    world.now += 100
+    for lot, stamp in enumerate((NOW * US, NOW * US + 1, (NOW + 1) * US, (NOW + 100 + MAX_AHEAD) * US), 1):
+        world.refused(world.main.settle(world.deal(lot, stamp_us=stamp)), "Revoked")
+        world.refused(world.main.record_default(world.deal(lot, stamp_us=stamp, energy_wh=10**8)), "Revoked")
+    world.do(world.main.settle(world.deal(1, stamp_us=NOW * US - 1)))
+    world.do(world.main.record_default(world.deal(2, stamp_us=NOW * US - 1, energy_wh=10**8)))
+
+
+def test_a_revocation_stops_nothing_that_was_settled_and_no_money(world: World) -> None:
+    main = world.main
+    deals = [world.deal(lot, stamp_us=NOW * US - 1) for lot in range(1, 6)]
+    for deal in deals:
+        world.do(main.settle(deal))
+    for device in (world.seller, world.buyer):
+        world.do(main.revoke(device))
+    world.do(main.refund(deals[0]))
+    world.do(main.refund(deals[4], main.terminate(deals[4], message_id=(NOW + 1) * US)))
+    world.do(main.dispute(deals[1]))
+    world.do(main.resolve(deals[1], to_battery=True))
+    world.do(main.dispute(deals[2]))
+    world.do(main.resolve(deals[2], to_battery=False))
+    world.do(main.request_withdraw(world.buyer, 10))
+    world.now += main.terms.withdraw_delay
+    world.do(main.release(deals[3]))
+    world.do(main.withdraw(world.buyer))
+    world.now = main.closes_at(deals[0])
+    for deal in deals:
+        world.do(main.close_trade(deal))
+
+
+def test_anchorpy_reads_the_account_as_it_is_read_here(world: World) -> None:
+    address = world.main.place.participant(world.buyer.device_id)
+    decoded = vars(INTERFACE.decode("Participant", world.data(address)))
+    ours = world.read(Participant, address)
+    assert tuple(bytes(v) if not isinstance(v, int) else v for v in decoded.values()) == tuple(ours)
