@@ -35,6 +35,8 @@ LOOK_S: Final = 0.02
 LONGEST_RETRY_S: Final = 30.0
 REPLIES_KEPT: Final = 4096
 COMMIT_LIMIT_S: Final = 0.4
+REFUNDS: Final = (TerminateCode.TIMEOUT, TerminateCode.CANNOT_DELIVER)
+"""A battery's record of these gives its buyer the money of that lot back."""
 NOT_NOW: Final = frozenset({RejectCode.UNAVAILABLE, RejectCode.TOO_MANY, RejectCode.LATE, RejectCode.INVALID})
 
 
@@ -321,6 +323,9 @@ class Buyer:
     def _accept(self, affair: Affair, frame: Frame, raw: bytes, now: Now) -> list[Effect]:
         if affair.promise is not None:
             known = affair.promise.accept == raw
+            if not known and frame.message_id == message_id_of(affair.promise.accept):
+                both = [affair.promise.accept, raw]
+                return self._evidence.keep(affair.battery.device_id, "accept_id_reused", both, now)
             return self._confirm_again(affair, affair.promise, now) if known and affair.promise.durable else []
         if raw == affair.given_up:
             return self._decline(affair, TerminateCode.TIMEOUT, raw, now)
@@ -415,8 +420,13 @@ class Buyer:
         return self._give_up(affair, affair.promise, TerminateCode.CANNOT_DELIVER, now)
 
     def found(self, lookup: Lookup, row: Row | None, now: Now) -> list[Effect]:
-        """The journal's word on an Accept that answers no open bid: known byte for byte, its Confirm goes out again."""
+        """The journal's word on an Accept that answers no open bid: known byte for byte, its Confirm goes out again.
+
+        And on a Terminate that is a refund: it is kept where there is a trade of its lot.
+        """
         affair = self._affairs[lookup.device_id]
+        if lookup.kind == "trade":
+            return self._undelivered(affair, lookup.raw, now) if row is not None else []
         if row is None or row.body["accept"] != lookup.raw.hex():
             code = self._fault(affair, lookup.frame, lookup.raw, now) or TerminateCode.CANNOT_DELIVER
             return self._decline(affair, code, lookup.raw, now)
@@ -459,7 +469,10 @@ class Buyer:
         ends = code <= TerminateCode.CANNOT_DELIVER
         if promise is not None and promise.durable and ends and about in (None, promise.confirm.lot_id):
             return self._ended(affair, promise, TerminateCode(code), raw, now)
-        if code == TerminateCode.CANNOT_DELIVER and affair.battery.kept and (promise is None or about is not None):
+        if about and code in REFUNDS:  # of a trade of ours? the journal knows
+            subject = trade_subject(affair.battery.device_id, about)
+            return [Lookup("trade", subject, affair.battery.device_id, frame, raw)]
+        if code == TerminateCode.CANNOT_DELIVER and affair.battery.kept and promise is None:
             return self._undelivered(affair, raw, now)
         return []
 
@@ -561,7 +574,14 @@ def _end_rows(promise: Promise, *, finished: bool, answer: bytes, now: Now) -> t
         return (end,)
     kept = {key: value for key, value in promise.row.body.items() if key not in ("confirm", "accept")}
     trade = kept | {"paid_micro": money(promise.paid, promise.energy)}
-    return (end, Row("trade", promise.row.lot_id, "confirmed", now.wall_us, trade, str(kept["message_id"])))
+    lot_id = LotId(promise.row.lot_id)
+    subject = trade_subject(DeviceId(int(str(kept["battery"]))), lot_id) if lot_id else str(kept["message_id"])
+    return (end, Row("trade", lot_id, "confirmed", now.wall_us, trade, subject))
+
+
+def trade_subject(battery: DeviceId, lot_id: LotId) -> str:
+    """Where the trade of a battery's lot is found."""
+    return f"{battery}:{lot_id}"
 
 
 def _id_of(bid: Envelope | None) -> int:

@@ -117,9 +117,10 @@ class Promises:
         """Confirms that waited for this decision now match nothing in force: the journal answers them."""
         return [effect for frame, raw in r.others for effect in self.confirm(affair, frame, raw, now)]
 
-    def _not_confirmed(self, r: Reservation, _: Commit, now: Now) -> list[Effect]:
+    def _not_confirmed(self, r: Reservation, commit: Commit, now: Now) -> list[Effect]:
         r.resolving = False
-        return self.release(r, "journal failed", now, code=TerminateCode.CANNOT_DELIVER)
+        confirm, _ = _exchange(commit.rows[-1])
+        return self.release(r, "journal failed", now, code=TerminateCode.CANNOT_DELIVER, confirm=confirm)
 
     def _freed(self, r: Reservation, commit: Commit, now: Now) -> list[Effect]:
         affair = self._forget(r, now)
@@ -195,9 +196,10 @@ class Promises:
         affair = self._books.affairs.get(lookup.device_id, now.monotonic_s)
         if lookup.kind == "answer":
             return self._found_answer(affair, lookup, row, now)
-        about, about_it = lot_of(lookup.raw), row is not None and _is_about(row, lookup.frame)
+        about = lot_of(lookup.raw)
         if about is not None:
             return self._answer_for_lot(affair, lookup, row, about, now)
+        about_it = row is not None and _is_about(row, lookup.frame)
         if lookup.kind == "promise" and not about_it:  # an older one, perhaps: the newest trade of these terms
             terms = messages.terms(lookup.frame)
             subject = rows.terms_subject(affair.device_id, terms.energy, terms.paid)

@@ -30,7 +30,7 @@ class Interface:
         try:
             idl = Idl.from_json(text)
             self._coder = Coder(idl)
-        except (ValueError, KeyError, AttributeError) as error:
+        except Exception as error:  # anchorpy's reader raises a class of its own that it does not export
             raise InterfaceError(f"the IDL cannot be read ({error})") from error
         self._instructions = {snake(found.name): found for found in idl.instructions}
         missing = sorted(INSTRUCTIONS - set(self._instructions))

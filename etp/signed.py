@@ -118,8 +118,9 @@ class Signed:
     # -- in
 
     def read(self, raw: bytes, peer: DeviceId | None, now: Now) -> Reading:
-        """Judge a record of a connection; only a new one of now can begin it, so that nobody takes a session over by replay."""
-        return self._read(raw, peer, _ON_TCP if peer is not None else _FIRST, now)
+        """Judge a record of a connection. At a battery only a new one of now can begin it: nobody takes a session over by replay."""
+        dialled = _FIRST if self.identity.role is Role.BESS else _DIALLED
+        return self._read(raw, peer, _ON_TCP if peer is not None else dialled, now)
 
     def read_datagram(self, raw: bytes, now: Now) -> Reading:
         """Judge a record that came by UDP, to us or to the group. Each counts once."""
@@ -136,7 +137,7 @@ class Signed:
             return Refused("stranger", f"device {frame.device_id} is not in the registry", frame, _WHO, raw)
         window = self._windows.get(member.device_id)
         fresh = window is None or window.is_new(said.counter)
-        fault = self._standing(member, now) or self._path(path, frame, said, now, fresh=fresh)
+        fault = self._standing(member, frame, now) or self._path(path, frame, said, now, fresh=fresh)
         if fault is not None:
             return Refused(*fault, frame, _WHO, raw)
         reason = invalid(frame) or _unfit(frame, said) or _disagreement(frame, said)
@@ -151,7 +152,7 @@ class Signed:
             window.take(said.counter)
         return Received(frame, raw, fresh)
 
-    def _standing(self, member: Member, now: Now) -> tuple[str, str] | None:
+    def _standing(self, member: Member, frame: Frame, now: Now) -> tuple[str, str] | None:
         """Whether the registry lets this device speak to us."""
         if member.device_id == self.identity.device_id:
             return "own", "our own device_id"
@@ -159,7 +160,7 @@ class Signed:
             return "role", f"device {member.device_id} has our own role, {member.role.value}"
         if member.profile != self.name:
             return "profile", f"device {member.device_id} is registered for the profile {member.profile}"
-        if member.is_revoked(now.wall_us):
+        if member.is_revoked(max(now.wall_us, frame.message_id)):  # the chain judges by the message's time
             return "revoked", f"device {member.device_id} was revoked"
         return None
 
@@ -202,6 +203,8 @@ class _Path(NamedTuple):
 
 _ON_TCP: Final = _Path()
 _FIRST: Final = _Path(first=True, fresh_only=True, budgeted=True)
+_DIALLED: Final = _Path(budgeted=True)
+"""Who dials knows whom: a battery's first word may be an Accept that it says again."""
 _ON_UDP: Final = _Path(fresh_only=True, from_group=True, budgeted=True)
 
 

@@ -11,6 +11,7 @@
 # core is built from rust-web-src, since no binary of it exists for this target. Why these versions: other ones
 # give a program that works as well, but other bytes.
 set -euo pipefail
+shopt -s inherit_errexit
 
 RUST_VERSION=1.96.0
 LLVM_LIBRARY=libLLVM.so.22.1

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from bess_node.battery import Battery, BatterySpec
 from bess_node.books import LotRules
@@ -51,6 +54,7 @@ class House:
 
     def __post_init__(self) -> None:
         self.said: dict[tuple[int, int], set[int]] = defaultdict(set)
+        self.buyer_of: dict[int, int] = {}
         self.start()
 
     def start(self) -> None:
@@ -123,6 +127,8 @@ class House:
         frame, said = decode(raw[:FRAME_SIZE]), trailer(raw)
         assert is_signed_by(pair(BESS).public, NETWORK.network_id, raw)
         self.sent.append((device, frame, raw))
+        if frame.message_type == MessageType.ACCEPT:
+            assert self.buyer_of.setdefault(said.lot_id, device) == device, "a lot with two buyers"
         if frame.message_type == MessageType.TERMINATE and frame.termination_code <= CANNOT_DELIVER:
             assert said.recipient == pair(device).public
             self.promised(device, said.lot_id, TerminateCode(frame.termination_code))
@@ -147,7 +153,9 @@ class House:
         """Whether the journal, or the lot's very place in time, says that this buyer never gets it (any more)."""
         promises = [row for row in self.disk.rows if row.kind == "promise" and row.lot_id == lot_id]
         mine = [row for row in promises if row.body["bidder"] == device]
-        return (not mine or mine[-1].state != "reserved") and lot_id <= self.profile.ids.last and lot_id != self.lot_id
+        to_come = lot_id > self.profile.ids.last or lot_id == self.lot_id
+        reserved = self.desk.reservations.get(LotId(lot_id)) is not None
+        return (not mine or mine[-1].state != "reserved") and not (to_come or reserved)
 
     # -- by hand
 
@@ -507,3 +515,146 @@ def test_a_confirm_dated_after_its_sender_s_revocation_makes_no_trade(hand: Hand
     assert house.second < 2.9
     house.give(hand.confirm(accept, message_id=at(3.1).wall_us))
     assert not [row for row in house.disk.rows if row.kind == "trade"]
+
+
+# -- all of it at once
+
+
+class RefundMachine(RuleBasedStateMachine):
+    """Buyers that try everything; `House.promised` looks at each Terminate as it leaves, as the chain would."""
+
+    @initialize(mechanism=st.sampled_from(sorted(MECHANISMS)))
+    def begin(self, mechanism: str) -> None:
+        """An open lot."""
+        self.house = House(mechanism)
+        self.hands = {device: Hand(device) for device in BUYERS}
+        self.lots = [self.house.lot_id]
+        self.ever: list[bytes] = []
+
+    def give(self, raw: bytes) -> list[tuple[Frame, bytes]]:
+        """Hand over what is then known to everybody."""
+        self.ever.append(raw)
+        answers = self.house.give(raw)
+        for _, _, sent in self.house.sent[-6:]:
+            if lot_in(sent) and lot_in(sent) not in self.lots:
+                self.lots.append(lot_in(sent))
+        return answers
+
+    def accept_for(self, who: int) -> bytes | None:
+        """The newest Accept to a buyer."""
+        return next(
+            (raw for to, frame, raw in reversed(self.house.sent) if (to, frame.message_type) == (who, 4)), None
+        )
+
+    @rule(who=st.sampled_from(BUYERS), micro=st.sampled_from((130_000, 140_000)), wh=st.sampled_from((1000, 3000, 6412)))
+    def bid(self, who: int, micro: int, wh: int) -> None:
+        """In the open lot."""
+        self.give(self.hands[who].bid(self.house.lot_id, micro, wh, wall_us=self.house.wall()))
+
+    @rule(wh=st.sampled_from((1000, 2500)), order=st.permutations(BUYERS))
+    def auction(self, wh: int, order: list[int]) -> None:
+        """Everybody bids, and the lot closes."""
+        for index, who in enumerate(order):
+            self.bid(who, 140_000 + 1000 * index, wh)
+        self.wait(0.25)
+
+    @rule(who=st.sampled_from(BUYERS), then=st.sampled_from(("again", "dear", "lost", "failed", "full")))
+    def trade(self, who: int, then: str) -> None:
+        """The common way, and what may come between Confirm and FINISHED, or right after."""
+        self.bid(who, 150_000, 1000)
+        self.wait(0.25)
+        self.house.hold = then in ("lost", "full")
+        self.confirm(who, "right")
+        self.house.failing = then == "full"
+        if then == "lost":
+            self.kill(flush=True)
+        elif then == "failed":
+            self.device(failed=True)
+        self.confirm(who, "dear" if then == "dear" else "right")
+        self.house.hold = False
+        self.house.settle()
+
+    @rule(who=st.sampled_from(BUYERS), lot=st.integers(-8, 0), ahead=st.sampled_from((0, 0, 0, 1, 2, 10**6)))
+    def confirm_a_lot(self, who: int, lot: int, ahead: int) -> None:
+        """Any lot that was heard of, or one to come; the terms are those of the newest Accept, or guessed."""
+        lot_id = self.lots[max(lot, -len(self.lots))] if not ahead else self.house.profile.ids.last + ahead
+        accept = self.accept_for(who)
+        frame = (
+            messages.confirm(DeviceId(who), decode(accept[:FRAME_SIZE]))
+            if accept
+            else Frame(MessageType.CONFIRM, device_id=who, bid_price=14.0, sale_price=14.0, required_energy_amount=1.0)
+        )
+        self.give(self.hands[who].record(frame, lot_id=lot_id, wall_us=self.house.wall()))
+
+    @rule(
+        who=st.sampled_from(BUYERS),
+        how=st.sampled_from(("right", "right", "right", "dear", "much", "late", "future", "twice")),
+    )
+    def confirm(self, who: int, how: str) -> None:
+        """The newest Accept: as it is, with other terms, too late, too early, or twice under two ids."""
+        accept = self.accept_for(who)
+        if accept is None:
+            return
+        frame, wall = messages.confirm(DeviceId(who), decode(accept[:FRAME_SIZE])), self.house.wall()
+        if how == "dear":
+            frame = frame._replace(sale_price=frame.sale_price + 1)
+        elif how == "much":
+            frame = frame._replace(required_energy_amount=frame.required_energy_amount + 1)
+        stamp = self.hands[who].next_id(wall) + {"late": -600_000, "future": 6_000_000}.get(how, 0)
+        for index in range(2 if how == "twice" else 1):
+            self.give(self.hands[who].record(frame, lot_id=lot_in(accept), message_id=stamp + index))
+
+    @precondition(lambda self: self.ever)
+    @rule(data=st.data())
+    def again(self, data: st.DataObject) -> None:
+        """Anything that was ever said, once more."""
+        self.house.give(data.draw(st.sampled_from(self.ever[-40:])))
+
+    @rule(who=st.sampled_from(BUYERS), lot=st.integers(-4, 0), code=st.sampled_from(TerminateCode))
+    def terminate(self, who: int, lot: int, code: TerminateCode) -> None:
+        """Of any lot."""
+        lot_id = self.lots[max(lot, -len(self.lots))]
+        frame = messages.terminate(DeviceId(who), code)
+        self.give(self.hands[who].record(frame, lot_id=lot_id, wall_us=self.house.wall()))
+
+    @rule(who=st.sampled_from(BUYERS), lost=st.booleans())
+    def session(self, who: int, lost: bool) -> None:
+        """A session ends or begins."""
+        desk, now = self.house.desk, at(self.house.second)
+        self.house.do((desk.session_lost if lost else desk.session_bound)(DeviceId(who), now))
+
+    @rule(seconds=st.sampled_from((0.001, 0.05, 0.25, 0.5, 1.1, 70.0, 1000.0)))
+    def wait(self, seconds: float) -> None:
+        """Time passes."""
+        self.house.wait(seconds)
+
+    @rule(hold=st.booleans(), failing=st.booleans())
+    def disk(self, hold: bool, failing: bool) -> None:
+        """Slow or quick, full or free; what is on its way ends so."""
+        self.house.hold, self.house.failing = hold, failing
+        self.house.settle()
+
+    @rule(failed=st.booleans())
+    def device(self, failed: bool) -> None:
+        """The inverter."""
+        desk, now = self.house.desk, at(self.house.second)
+        self.house.do(desk.fail(FailureCode.INVERTER, now) if failed else desk.recovered(now))
+
+    @rule(flush=st.booleans())
+    def kill(self, flush: bool) -> None:
+        """Kill -9."""
+        self.house.kill(flush=flush)
+        self.lots.append(self.house.lot_id)
+
+    def teardown(self) -> None:
+        """In the end everything that was ever said comes once more, from everybody."""
+        if hasattr(self, "house"):
+            self.house.hold = self.house.failing = False
+            self.house.settle()
+            self.house.wait(2.0)
+            for raw in self.ever:
+                self.house.give(raw)
+
+
+TestRefunds = RefundMachine.TestCase
+TestRefunds.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

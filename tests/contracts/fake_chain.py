@@ -151,23 +151,29 @@ class FakeChain:
 
     @property
     def slot(self) -> int:
+        """The newest block."""
         return int(self.clock() / self.slot_s) + self.skips_blocks
 
     @property
     def unix_s(self) -> int:
+        """The chain's clock."""
         return int(EPOCH_US / 1e6 + self.clock() + self.wall_offset_s)
 
     def deposit(self, amount: int) -> None:
+        """Change what the buyer's escrow can pay."""
         self.available += amount
         self.escrows.append((self.slot, self.available))
 
     def trade(self, lot_id: int, slot: int) -> Trade | None:
+        """A lot's trade as of a slot."""
         return next((trade for since, trade in reversed(self.history.get(lot_id, [])) if since <= slot), None)
 
     def newest(self, lot_id: int) -> Trade | None:
+        """A lot's trade now."""
         return self.trade(lot_id, self.slot)
 
     def put(self, trade: Trade) -> None:
+        """Change a trade from now on."""
         self.history.setdefault(trade.lot_id, []).append((self.slot, trade))
 
     def send(self, raw: bytes) -> Sent | Refused:
@@ -210,6 +216,7 @@ class FakeChain:
         return self.settle(made, name, dry=dry)
 
     def settle(self, made: Entry, name: str, *, dry: bool) -> Refused | None:
+        """`settle` and `record_default`."""
         old = self.newest(made.lot_id)
         if old is not None and (old.status is not TradeStatus.DEFAULTED or name == "record_default"):
             return custom("AlreadySettled")
@@ -229,6 +236,7 @@ class FakeChain:
         return None
 
     def release(self, address: Pubkey, *, dry: bool) -> Refused | None:
+        """`release`."""
         lot_id = next(lot for lot in self.history if PLACE.trade(BATTERY_ID, lot) == address)
         trade = self.newest(lot_id)
         assert trade is not None
@@ -296,6 +304,7 @@ class View:
     asked: list[Request] = field(default_factory=list)
 
     def answer(self, request: Request) -> Answer | RpcFailure:
+        """What this RPC answers now."""
         self.asked.append(request)
         if self.down:
             return RpcFailure("unreachable", "cannot be reached")
@@ -373,6 +382,7 @@ class Bench:
         self.do(self.settler.restore(self.pending(), self.scheduler.now()))
 
     def rows(self, lot_id: int) -> list[Row]:
+        """What the journal has on a lot."""
         return [each for each in self.journal if each.lot_id == lot_id]
 
     def state(self, lot_id: int) -> str:
@@ -380,13 +390,16 @@ class Bench:
         return self.rows(lot_id)[-1].state
 
     def reason(self, lot_id: int) -> str:
+        """Why a lot is not settled, as the journal says."""
         return str(self.rows(lot_id)[-1].body["reason"])
 
     def pending(self) -> list[Entry]:
+        """What a restart would be told."""
         newest = {each.subject: each for each in self.journal if each.kind == KIND}
         return [entry_of(each) for each in newest.values() if each.pending]
 
     def do(self, effects: list[SettlerEffect]) -> None:
+        """Carry effects out."""
         for effect in effects:
             if isinstance(effect, Ask):
                 self._ask(effect)
@@ -459,6 +472,7 @@ class Bench:
         self.scheduler.at(due, advance)
 
     def run(self, seconds: float) -> None:
+        """Let time pass."""
         self.scheduler.run(self.scheduler.time_s + seconds)
 
     def check(self) -> None:

@@ -221,4 +221,4 @@ def test_the_idl_is_the_programs(world: World) -> None:
     rules = json.loads(world.etp("market", "show"))
     assert (rules["fee_bps"], rules["dispute_window"], rules["min_amount"]) == (50, 0, 1)
     assert rules["mint"] == world.mint
-    assert load_interface().size("Market") == 229
+    assert load_interface().size("Market") == 207

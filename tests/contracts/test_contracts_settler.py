@@ -271,7 +271,7 @@ def test_a_blockhash_that_lives_for_ever_is_not_believed() -> None:
 def test_a_blockhash_that_nobody_knows_costs_only_time() -> None:
     """An invented blockhash with a likely height: those bytes die, others are signed with another RPC's."""
 
-    def lie(request: Request, answer: Answer | RpcFailure) -> Answer | RpcFailure:
+    def lie(_: Request, answer: Answer | RpcFailure) -> Answer | RpcFailure:
         return answer._replace(hash=bytes(32)) if isinstance(answer, Blockhash) else answer
 
     bench = Bench(rpcs=2)
@@ -514,7 +514,7 @@ def test_an_unknown_error_code_says_that_the_idl_may_be_another() -> None:
 
 
 def test_an_account_that_is_no_trade_puts_its_rpc_aside() -> None:
-    def garble(request: Request, answer: Answer | RpcFailure) -> Answer | RpcFailure:
+    def garble(_: Request, answer: Answer | RpcFailure) -> Answer | RpcFailure:
         if isinstance(answer, Accounts) and answer.found[0] and len(answer.found[0].data) > 200:
             return Accounts(1, tuple(found._replace(data=found.data[:-1]) for found in answer.found if found))
         return answer

@@ -391,7 +391,11 @@ def test_accounts_with_their_slot(cluster: Cluster) -> None:
     mint = bytes(cluster.bank.chain.mint)
     cluster.call("etp_faucet", str(wallet("a").pubkey()), 1)
     for wanted in ({"bytes": b64encode(mint).decode(), "encoding": "base64"}, {"bytes": list(mint)}):
-        config = PROCESSED | {"encoding": "base64", "withContext": True, "filters": [{"memcmp": {"offset": 0} | wanted}]}
+        config = PROCESSED | {
+            "encoding": "base64",
+            "withContext": True,
+            "filters": [{"memcmp": {"offset": 0} | wanted}],
+        }
         answer = cluster.ask("getProgramAccounts", str(TOKEN_PROGRAM), config)["result"]
         assert (answer["context"]["slot"], len(answer["value"])) == (1, 1)
 
