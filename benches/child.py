@@ -139,6 +139,7 @@ def group() -> str:
 def battery(directory: Path, *options: str) -> Iterator[tuple[Child, tuple[str, int]]]:
     """A ready `etp bess` and its address; its journal is in `directory`/bess."""
     arguments = ("bess", "--device-id", str(DEVICE), "--state-dir", str(directory / "bess"), "--log-level", "warning")
-    with running("cli.main", [*arguments, "--group", group(), *options], directory / "bess.log") as child:
+    profile = () if "--profile" in options else ("--profile", "plain")
+    with running("cli.main", [*arguments, "--group", group(), *profile, *options], directory / "bess.log") as child:
         host, port = child.line()["tcp"].split(":")
         yield child, (host, int(port))

@@ -39,7 +39,17 @@ SETTINGS: Final[dict[str, Any]] = {
 def _trade(directory: Path, where: str, seconds: float) -> tuple[dict[str, Any], float]:
     """The aggregator's counters after so long a trade, and its share of a core, %."""
     state = directory / "aggregator"
-    arguments = ("aggregator", "--device-id", str(DEVICE), "--state-dir", str(state), "--group", where)
+    arguments = (
+        "aggregator",
+        "--device-id",
+        str(DEVICE),
+        "--state-dir",
+        str(state),
+        "--group",
+        where,
+        "--profile",
+        "plain",
+    )
     demand = ("--demand-kwh", "1000000", "--max-price", "18.5", "--log-level", "error")
     with running("cli.main", [*arguments, *demand], directory / "aggregator.log") as aggregator:
         aggregator.line()

@@ -22,7 +22,7 @@ class Job(msgspec.Struct):
     seconds: float
     rate: float = 0.0
     """Bids per second in total, open loop; 0: closed loop, one outstanding bid a connection."""
-    wire: Literal["etp", "echo", "json"] = "etp"
+    wire: Literal["etp", "signed", "echo", "json"] = "etp"
     trades: bool = False
     """Confirm each Accept: the mechanism sells at once."""
     begun: int = 0

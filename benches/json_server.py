@@ -23,8 +23,8 @@ from etp.codes import MessageType, RejectCode
 from etp.effects import Envelope
 from etp.frame import Frame, invalid
 from etp.ids import Ids
-from etp.profile import Plain
 from etp.io.clock import system_now
+from etp.profile import Plain
 from etp.roster import Roster
 from etp.units import DeviceId
 from runtime.histogram import Metrics

@@ -16,6 +16,7 @@ from benches import (
     promises,
     ready,
     session,
+    signed,
 )
 from benches.plan import Plan
 from benches.report import Report
@@ -28,6 +29,7 @@ BENCHES: Final[Mapping[str, Bench]] = MappingProxyType(
         "journal": journal.run,
         "discovery": discovery.run,
         "english": english.run,
+        "signed": signed.run,
         "connections": connections.run,
         "closed": closed.run,
         "promises": promises.run,

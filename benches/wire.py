@@ -1,4 +1,4 @@
-"""The generator's three wires: ETP frames, the same bytes echoed, the same bid and answer as JSON over a websocket.
+"""The generator's four wires: ETP frames, signed records, the frames' bytes echoed, the same bid and answer as JSON over a websocket.
 
 Made to cost as little as possible: what is sent is a prebuilt buffer in which id and price are patched, what comes is read
 with one `unpack`. A generator that is dearer than the server measures itself.
@@ -14,13 +14,17 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from benches.child import DEVICE
+from benches.members import NETWORK, pair
 from etp import messages
 from etp.codes import MessageType, RejectCode
-from etp.frame import FRAME_SIZE, OFFSETS, encode
-from etp.session import PREFIX, PREFIX_SIZE
-from etp.units import DeviceId, MicroPerKwh, Wh
+from etp.frame import FRAME_SIZE, OFFSETS, decode, encode
+from etp.record import NO_LOT, RECORD_SIZE, lot_of, seal
+from etp.session import PREFIX, PREFIX_SIZE, length_prefix
+from etp.units import DeviceId, LotId, MicroPerKwh, Wh
 
 PACKET: Final = PREFIX_SIZE + FRAME_SIZE
+SIGNED_PREFIX: Final = length_prefix(RECORD_SIZE)
 MICRO_PER_CENT: Final = 10_000
 BID_WH: Final = Wh(100)
 """The smallest lot there is by default."""
@@ -119,6 +123,54 @@ class EtpWire:
             yield Answer(kind, price, code, data[at : at + PACKET] if kind == MessageType.ACCEPT else None)
 
 
+class SignedWire:
+    """212-byte records with their length prefix, each signed; answers are read, not verified: the server is measured."""
+
+    def __init__(self, device_id: int, stamps: Stamps) -> None:
+        self._key, self._stamps = pair(device_id), stamps
+        self._frames = EtpWire(device_id, stamps)
+        self._recipient, self._network = pair(DEVICE).public, NETWORK.network_id
+        self._counter = int(time.time()) << 32
+        self._lot_id = NO_LOT
+        self._rest = b""
+
+    def hello(self) -> bytes:
+        """A Query, which binds the session."""
+        return self._sealed(self._frames.hello()[PREFIX_SIZE:], NO_LOT)
+
+    def _sealed(self, raw: bytes, lot_id: LotId) -> bytes:
+        self._counter += 1
+        record = seal(
+            decode(raw),
+            raw,
+            counter=self._counter,
+            lot_id=lot_id,
+            recipient=self._recipient,
+            network=self._network,
+            sign=self._key.sign,
+        )
+        return SIGNED_PREFIX + record
+
+    def welcomed(self, data: bytes) -> bool:
+        """A Response came: it names the lot."""
+        return any(answer.kind == MessageType.RESPONSE for answer in self.answers(data))
+
+    def bid(self, price: int, message_id: int) -> bytes:
+        """A Bid under a new id and price, for the open lot."""
+        return self._sealed(bytes(self._frames.bid(price, message_id)[PREFIX_SIZE:]), self._lot_id)
+
+    def answers(self, data: bytes) -> Iterator[Answer]:
+        """Records; a half one waits for its rest."""
+        data, size = self._rest + data, PREFIX_SIZE + RECORD_SIZE
+        whole = len(data) // size * size
+        self._rest = data[whole:]
+        for at in range(0, whole, size):
+            kind, price, code = _ANSWER.unpack_from(data, at)
+            if kind == MessageType.RESPONSE:
+                self._lot_id = lot_of(data[at + PREFIX_SIZE : at + size]) or NO_LOT
+            yield Answer(kind, price, code)
+
+
 class EchoWire(EtpWire):
     """The Bid itself comes back: what the sockets and the loop cost without any protocol."""
 
@@ -211,5 +263,5 @@ class JsonWire:
 
 
 WIRES: Final[Mapping[str, Callable[[int, Stamps], Wire]]] = MappingProxyType(
-    {"etp": EtpWire, "echo": EchoWire, "json": JsonWire}
+    {"etp": EtpWire, "signed": SignedWire, "echo": EchoWire, "json": JsonWire}
 )

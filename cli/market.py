@@ -40,10 +40,10 @@ DisputeS = Annotated[
     typer.Option("--dispute-window-s", min=0, help="money is held so long, s (default 86400); 0 is for demos only"),
 ]
 SettleDays = Annotated[
-    int | None, typer.Option("--settle-window-days", min=1, max=30, help="a trade settles so long (default 7)")
+    int | None, typer.Option("--settle-days", min=1, max=30, help="a trade settles so long (default 7)")
 ]
 WithdrawDays = Annotated[
-    int | None, typer.Option("--withdraw-delay-days", min=2, help="default: the settle window and one day")
+    int | None, typer.Option("--withdraw-days", min=2, help="default: the settle window and one day")
 ]
 
 
@@ -65,7 +65,7 @@ class Given:
         withdraw = _chosen(self.withdraw_delay_days, DAY_S, max(least, old.withdraw_delay if old else 0))
         if withdraw < least:
             right = f"expected at least {least // DAY_S} days: the settle window and one day"
-            raise SettingsError("withdraw-delay-days", self.withdraw_delay_days, right)
+            raise SettingsError("withdraw-days", self.withdraw_delay_days, right)
         return Terms(
             arbiter=parse_address("--arbiter", self.arbiter) if self.arbiter else old.arbiter if old else admin,
             fee_bps=_chosen(self.fee_bps, 1, old.fee_bps if old else 0),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
-from contracts.accounts import Escrow, Trade, TradeStatus, decode
+from contracts.accounts import Trade, TradeStatus, decode
 from contracts.errors import ContractsError
 from contracts.evidence import SHOWN_AS, Reading, differences, verdict
 from contracts.interface import Interface
@@ -35,11 +35,13 @@ from contracts.rpc import (
     Statuses,
 )
 from contracts.settler_limits import SettlerLimits, SettlerTiming
+from contracts.shortage import Shortage
+from contracts.tally import Tally
 from contracts.transactions import Signer
 from etp.agenda import Agenda
 from etp.clock import Now
 from etp.effects import Commit, Count, Log, Write
-from etp.units import DeviceId, LotId, Micro, MonotonicS, WallUs
+from etp.units import DeviceId, LotId, Micro, MonotonicS
 from runtime.histogram import Histogram
 
 SettlerEffect: TypeAlias = Ask | Commit | Write | Count | Log
@@ -113,20 +115,14 @@ class Settler:
             Link(number, identity, timing=self.timing, limits=self.limits, rng=rng) for number in range(rpcs)
         ]
         self._work: dict[LotId, Work] = {}
-        self._states = dict.fromkeys(OutboxState, 0)
-        self._unsettled: dict[DeviceId, int] = {}
-        self._waiting: dict[LotId, WallUs] = {}
-        """Confirmed and not on the chain, oldest first: when they were confirmed."""
+        self._tally = Tally()
         self._without_blockhash: dict[LotId, None] = {}
         self._flying = 0
         self._to_sign: Agenda[LotId] = Agenda()
         self._to_send: Agenda[LotId] = Agenda()
         self._to_poll: Agenda[LotId] = Agenda()
-        self._to_look: Agenda[DeviceId] = Agenda()
-        self._looks: dict[DeviceId, int] = {}
-        self._short: dict[DeviceId, set[LotId]] = {}
-        self._available: dict[DeviceId, dict[int, int]] = {}
-        """By buyer and RPC: what its escrow holds, µ."""
+        place = signer.instructions.place
+        self._shortage = Shortage(self._interface, place, self.timing, self._is_short)
         self._answers: dict[str, Callable[[Ask, Answer, Now], list[SettlerEffect]]] = {
             "send": self._sent,
             "statuses": self._statuses,
@@ -142,7 +138,7 @@ class Settler:
 
     def unsettled(self, buyer: DeviceId) -> Micro:
         """What a buyer owes that nothing on the chain is set aside for yet, µ."""
-        return Micro(self._unsettled.get(buyer, 0))
+        return self._tally.owed(buyer)
 
     def refuses(self, buyer: DeviceId) -> bool:
         """Whether a buyer owes so much that its bids are to be refused until it clears."""
@@ -161,8 +157,8 @@ class Settler:
 
     def settlement_age_s(self, now: Now) -> float:
         """Age of the oldest trade that is not on the chain yet, s."""
-        oldest = next(iter(self._waiting.values()), now.wall_us)
-        return max(0.0, (now.wall_us - oldest) / MICRO)
+        oldest_us = self._tally.oldest_us
+        return 0.0 if oldest_us is None else max(0.0, (now.wall_us - oldest_us) / MICRO)
 
     def entries(self) -> Iterable[Entry]:
         """What the outbox holds."""
@@ -172,8 +168,8 @@ class Settler:
         """The gauges for metrics: ages in s, trades by state, RPCs by number with the state of their breakers."""
         return {
             "settlement_age_s": round(self.settlement_age_s(now), 3),
-            "outbox": {state.value: self._states[state] for state in OutboxState if state not in FINAL},
-            "unsettled_micro": sum(self._unsettled.values()),
+            "outbox": self._tally.by_state(),
+            "unsettled_micro": self._tally.owed_in_all,
             "settled_ms": self.settled_ms.as_dict(),
             "rpcs": [
                 {"state": link.breaker.state.value, "reason": link.breaker.reason, "height": link.height}
@@ -203,31 +199,16 @@ class Settler:
 
     def _add(self, entry: Entry) -> Work:
         work = self._work[entry.lot_id] = Work(entry, [Reading() for _ in self._links])
-        self._owe(entry, 1)
-        if entry.state in UNSETTLED:
-            self._waiting[entry.lot_id] = entry.confirmed_us
+        self._tally.put(entry)
         return work
-
-    def _owe(self, entry: Entry, sign: int) -> None:
-        """Count an entry in (1) or out (-1)."""
-        self._states[entry.state] += sign
-        if entry.state not in UNSETTLED:
-            return
-        owed = self._unsettled.get(entry.buyer, 0) + sign * entry.amount
-        self._unsettled[entry.buyer] = owed
-        if not owed:
-            del self._unsettled[entry.buyer]
 
     def _move(self, work: Work, state: OutboxState, now: Now, reason: str = "") -> list[SettlerEffect]:
         """Another state, or another reason: written down, and said where it is new."""
         before = work.entry
         if before.state is state and before.reason == reason:
             return []
-        self._owe(before, -1)
         work.entry = before.moved(state, now.wall_us, reason)
-        self._owe(work.entry, 1)
-        if state not in UNSETTLED:
-            self._waiting.pop(before.lot_id, None)
+        self._tally.change(before, work.entry)
         fields = {"lot_id": before.lot_id, "buyer": before.buyer, "state": state.value, "reason": reason}
         level = "warning" if reason else "info"
         return [Write((row(work.entry),)), Log("settlement", fields, level), Count("settlements", state.value)]
@@ -251,7 +232,7 @@ class Settler:
             self._poll_at(work, self._after(now, self.timing.watch_s))
             return
         if state is OutboxState.DEFAULTED:
-            self._look(work, now)
+            self._shortage.look(work.entry, now)
         self._to_sign.set(lot_id, self._after(now, self._retry_s(work)))
 
     def _retry_s(self, work: Work) -> float:
@@ -293,18 +274,18 @@ class Settler:
             return Act.RELEASE
         if work.short_since_s is None and entry.state is not OutboxState.DEFAULTED:
             return Act.SETTLE
-        if self._can_pay(entry):
+        if self._shortage.can_pay(entry, self._usable()):
             work.short_since_s = None
             return Act.SETTLE
         since_s = work.short_since_s if work.short_since_s is not None else now.monotonic_s
         due_s = MonotonicS(since_s + self.timing.default_after_s)
         is_recorded = entry.state is OutboxState.DEFAULTED
-        if not is_recorded and now.monotonic_s >= due_s and self._cannot_pay(entry):
+        if not is_recorded and now.monotonic_s >= due_s and self._shortage.cannot_pay(entry, self._usable()):
             return Act.RECORD_DEFAULT
         if is_recorded or now.monotonic_s >= due_s:
             due_s = self._after(now, self.timing.escrow_s)
         self._to_sign.set(entry.lot_id, due_s)  # sooner, where a look at the escrow shows that it can pay
-        self._look(work, now)
+        self._shortage.look(work.entry, now)
         return None
 
     def _sign(self, work: Work, act: Act, usable: list[Link], signed: list[Work], now: Now) -> list[SettlerEffect]:
@@ -347,9 +328,8 @@ class Settler:
         for work in self._of(commit.keys):
             if work.signing is None:
                 continue
-            self._owe(work.entry, -1)
-            work.entry = self._as_signed(work, now)
-            self._owe(work.entry, 1)
+            before, work.entry = work.entry, self._as_signed(work, now)
+            self._tally.change(before, work.entry)
             work.signing = None
             self._take_off(work, now)
             effects.append(Count("settlements_signed"))
@@ -422,7 +402,7 @@ class Settler:
         if cause is Cause.SHORT:
             if work.short_since_s is None:
                 work.short_since_s = now.monotonic_s
-            self._look(work, now)
+            self._shortage.look(work.entry, now)
             words = f"the escrow of buyer {work.entry.buyer} does not cover the amount: it must deposit"
         if cause is Cause.SETTLE:
             work.short_since_s = None
@@ -598,7 +578,7 @@ class Settler:
         del self._work[entry.lot_id]
         for agenda in (self._to_sign, self._to_send, self._to_poll):
             agenda.set(entry.lot_id, None)
-        self._owe(entry, -1)
+        self._tally.drop(entry)
         for link in self._links:
             link.has_payout = True  # it was paid to just now
         if entry.state is OutboxState.SETTLED:
@@ -621,6 +601,21 @@ class Settler:
             effects += self._move(work, work.entry.state, now, "its transaction did not land in time; signed anew")
         self._rest(work, now)
         return effects
+
+    # -- escrows that were too short
+
+    def _is_short(self, lot_id: LotId) -> bool:
+        work = self._work.get(lot_id)
+        return work is not None and work.is_short
+
+    def _escrows(self, ask: Ask, answer: Answer, now: Now) -> list[SettlerEffect]:
+        assert isinstance(answer, Accounts)
+        usable = self._usable()
+        for work in self._of(self._shortage.take(ask, answer)):
+            waits = work.is_short and not work.flying and work.signing is None
+            if waits and self._shortage.can_pay(work.entry, usable):
+                self._to_sign.set(work.entry.lot_id, now.monotonic_s)
+        return []
 
     # -- answers
 
@@ -674,7 +669,7 @@ class Settler:
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` has something to do."""
         flying = self._flying > 0
-        agendas = [self._to_send.next(), self._to_poll.next(), self._to_look.next()]
+        agendas = [self._to_send.next(), self._to_poll.next(), self._shortage.next_deadline()]
         usable = self._usable()
         if usable and min(link.waiting for link in usable) < self.limits.sends_waiting:
             agendas.append(self._to_sign.next())
@@ -689,7 +684,7 @@ class Settler:
         for lot_id in list(self._to_send.pop_due(now.monotonic_s)):
             self._send(self._work[lot_id], now)
         effects += self._poll_due(now)
-        effects += self._look_due(now)
+        effects += self._shortage.advance(self._usable(), now)
         effects += self._sign_due(now)
         return effects + self._pump()
 

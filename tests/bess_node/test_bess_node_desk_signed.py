@@ -416,7 +416,6 @@ def test_a_bid_of_the_life_before_is_late(house: House, hand: Hand) -> None:
     assert codes(house.give(bid)) == ["REJECT LATE"]
 
 
-@pytest.mark.xfail(strict=True, reason="BUG 6")
 def test_a_confirm_whose_commit_failed_is_answered_when_it_comes_again(house: House, hand: Hand) -> None:
     """The disk failed, the refund that said so was lost with the session: the same Confirm again must not get silence."""
     accept = house.accepted(hand)
@@ -506,7 +505,6 @@ def test_replays_at_the_desk_are_kept_and_change_nothing() -> None:
 # -- a revoked buyer
 
 
-@pytest.mark.xfail(strict=True, reason="BUG 7")
 def test_a_confirm_dated_after_its_sender_s_revocation_makes_no_trade(hand: Hand) -> None:
     """Revoked from second 3 on; at 2.9 it sends a Confirm stamped 3.1: the chain judges at message time, and so must we."""
     revoked = registry().revoked(hand.device, at(3).wall_us)

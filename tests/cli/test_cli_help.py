@@ -23,8 +23,11 @@ def flat(commands: dict[str, Any], before: str = "") -> dict[str, Any]:
     """Every command that does something, by the words that call it."""
     found: dict[str, Any] = {}
     for name, command in commands.items():
-        groups = getattr(command, "commands", None)
-        found |= flat(groups, f"{before}{name} ") if groups else {f"{before}{name}": command}
+        if hasattr(command, "list_commands"):  # also those that are loaded when they are called
+            inside = {inner: command.get_command(None, inner) for inner in command.list_commands(None)}
+            found |= flat(inside, f"{before}{name} ")
+        else:
+            found[f"{before}{name}"] = command
     return found
 
 
@@ -40,11 +43,14 @@ OTHER_UNITS = {
     "for_sale": "%",
     "margin": "%",
     "bid_rate": "per second",
+    "unsettled": "c",
+    "min_escrow": "c",
+    "unit_price": "lamport per compute unit",
     "day_start": "unix seconds",
     "day_origin": "unix seconds",
     "day_speed": "market seconds per real second",
 }
-WITHOUT_UNIT = {"device_id", "seed", "efficiency"}
+WITHOUT_UNIT = {"device_id", "seed", "efficiency", "min_reputation"}
 SHELLS = ("bash", "zsh", "fish")
 
 

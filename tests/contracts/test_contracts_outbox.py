@@ -38,8 +38,7 @@ ATTEMPT = Attempt(Act.SETTLE, b"\x01raw", bytes(range(64)), bytes(32), 150)
     height=st.integers(0, 2**63),
 )
 def test_a_row_is_read_back_as_it_was_written(
-    *,
-    state: OutboxState, act: Act, signed: int, reason: str, release_at: int, height: int
+    *, state: OutboxState, act: Act, signed: int, reason: str, release_at: int, height: int
 ) -> None:
     attempt = replace(ATTEMPT, act=act, last_valid_height=height)
     made = replace(

@@ -55,8 +55,8 @@ pub struct Due<'a> {
 }
 
 impl<'a> Till<'a> {
-    /// Verifies all of them for a payment to `battery`. What is in the payout waits until it is paid: a battery that
-    /// gave it away must not be able to keep the arbiter from giving the buyer its money back.
+    /// Verifies all of them for a payment to `battery`, but whose the payout is by now: a battery that gave it away
+    /// must not keep the arbiter from giving the buyer its money back. See `require_payable`.
     #[inline(never)]
     pub fn open(&self, market: &Market, battery: &Participant) -> Result<Currency<'a>, ProgramError> {
         let currency = Currency::new(self.mint, &market.mint, self.token_program)?;
@@ -66,12 +66,17 @@ impl<'a> Till<'a> {
         Ok(currency)
     }
 
+    /// Refuses a payout that the battery has given away: the owner of a token account can be changed, its address
+    /// stays.
+    pub fn require_payable(&self, currency: &Currency, battery: &Participant) -> Result<(), ProgramError> {
+        require_owner(self.payout, currency.address(), &battery.authority)
+    }
+
     /// Pays the battery the trade's amount less the fee, and the market its fee.
     #[inline(never)]
     pub fn pay(&self, currency: &Currency, escrow: &Escrow, due: &Due) -> Result<(), ProgramError> {
         let Due { battery, trade } = due;
-        // The address alone is not enough: the owner of a token account can be changed.
-        require_owner(self.payout, currency.address(), &battery.authority)?;
+        self.require_payable(currency, battery)?;
         if trade.fee > 0 {
             require_mint(self.fee_account, currency.address())?;
         }

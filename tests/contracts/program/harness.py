@@ -20,6 +20,7 @@ from anchorpy.program.event import EventParser
 from anchorpy_core.idl import Idl
 from solders.account import Account
 from solders.clock import Clock
+from solders.compute_budget import ID as COMPUTE_BUDGET_PROGRAM
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
 from solders.litesvm import LiteSVM
@@ -80,8 +81,9 @@ WRITABLE: Final = {_snake(i.name): [_snake(a.name) for a in i.accounts if a.is_m
 NAMES: Final = {sha256(f"global:{name}".encode()).digest()[:8]: name for name in SLOTS}
 ASSOCIATED_PROGRAM: Final = Pubkey.from_string("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
 TOKEN_2022: Final = Pubkey.from_string("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")
+MEMO_PROGRAM: Final = Pubkey.from_string("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr")
 _PROGRAMS: Final = (PROGRAM_ID, SYSTEM_PROGRAM, TOKEN_PROGRAM, TOKEN_2022, ASSOCIATED_PROGRAM, ED25519_PROGRAM)
-FIXED: Final = frozenset({*_PROGRAMS, INSTRUCTIONS_SYSVAR, CLOCK, RENT})
+FIXED: Final = frozenset({*_PROGRAMS, MEMO_PROGRAM, COMPUTE_BUDGET_PROGRAM, INSTRUCTIONS_SYSVAR, CLOCK, RENT})
 """Never touched by a transaction, and not put back after a test."""
 
 _T = TypeVar("_T")
@@ -357,6 +359,7 @@ class Chain:
 
     def put(self, address: Pubkey, account: Account | None) -> None:
         """Write an account past all programs; None: there is none."""
+        assert address not in FIXED
         self._touched.add(address)
         self.svm.set_account(address, account or Account(0, b"", SYSTEM_PROGRAM))
 
@@ -454,7 +457,8 @@ class Chain:
         if isinstance(result, FailedTransactionMetadata):
             raise Refused(self.reason(result, instructions), result.meta().logs())
         found: list[Event] = []
-        EVENTS.parse_logs(result.logs(), found.append)
+        if result.logs():  # which the parser takes for granted
+            EVENTS.parse_logs(result.logs(), found.append)
         return found
 
     def do(self, instructions: Sequence[Instruction]) -> Any:

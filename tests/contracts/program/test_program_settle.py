@@ -174,7 +174,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"recipient": bytes(32)}, "WrongRecipient"),
     ({"recipient": bytes(key_of("battery 1").pubkey())}, "WrongRecipient"),
     ({"recipient": bytes(key_of("aggregator 0").pubkey())}, "WrongRecipient"),
-    ({"network": bytes(32)}, "WrongNetwork"),
     ({"price": 0}, "AmountTooSmall"),
     ({"energy_wh": 0}, "AmountTooSmall"),
     ({"price": MAX_PRICE + 1}, "PriceOutOfRange"),
@@ -220,6 +219,9 @@ def test_a_record_of_another_network_is_refused(world: World, act: str) -> None:
         world.refused([spoken, instructions[-1]], "WrongNetwork")
         reason = world.refused([world.main.spoken(raw, world.buyer), instructions[-1]])
         assert reason.startswith("Ed25519"), reason
+    for network in (bytes(32), bytes(reversed(world.main.network))):
+        spoken = world.main.spoken(world.main.confirm(deal, network=network), world.buyer, network=network)
+        world.refused([spoken, getattr(world.main, act)(deal)[-1]], "WrongNetwork")
 
 
 @BOTH

@@ -26,7 +26,6 @@ pub fn refund(program: &Address, accounts: &[AccountView], _: &args::Refund) -> 
     let mut parties =
         Parties::load(program, market_account, battery_participant, aggregator_participant, trade_account)?;
     let mut escrow = load_escrow(program, escrow_account, market_account, &parties.aggregator)?;
-    require(matches!(parties.trade.status, status::HELD | status::DISPUTED), Error::WrongStatus)?;
 
     let record = signed_record(instructions)?;
     record.require(kind::TERMINATE, &market.network_id)?;
@@ -34,6 +33,7 @@ pub fn refund(program: &Address, accounts: &[AccountView], _: &args::Refund) -> 
     let Parties { battery, aggregator, trade } = &parties;
     record.require_between(battery.authority.as_array(), battery.device_id, aggregator.authority.as_array())?;
     require(record.lot_id == trade.lot_id, Error::WrongLot)?;
+    require(matches!(trade.status, status::HELD | status::DISPUTED), Error::WrongStatus)?;
 
     parties.give_back(&mut escrow)?;
     store(battery_participant, &parties.battery)?;

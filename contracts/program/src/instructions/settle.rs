@@ -80,6 +80,7 @@ pub fn settle(program: &Address, accounts: &[AccountView], _: &args::Settle) -> 
     let till =
         Till { vault: Vault { escrow: escrow_account, tokens: vault }, payout, fee_account, mint, token_program };
     let currency = till.open(&deal.market, &deal.battery)?;
+    till.require_payable(&currency, &deal.battery)?; // nobody's money is held for what could not be paid
     let mut trade = trade_to_settle(program, trade_account, &presented, &deal)?;
     let mut escrow = load_if_made(program, escrow_account, market, &deal.aggregator)?.ok_or(Error::EscrowTooShort)?;
     require(escrow.available >= deal.amount, Error::EscrowTooShort)?;
