@@ -188,7 +188,7 @@ class Buyer:
         """A message against the rules: what concerns identity is kept, as it came."""
         if violation.kind not in EVIDENT or not violation.raw:
             return []
-        return self._evidence.keep(sender_of(violation.raw), violation.kind, [violation.raw], now)
+        return self._evidence.keep(sender_of(violation.raw), violation.kind, [violation.raw], now, proven=False)
 
     def _too_old(self, frame: Frame, now: Now) -> bool:
         late = is_late(

@@ -15,6 +15,7 @@ from benches import (
     journal,
     promises,
     ready,
+    records,
     session,
     signed,
 )
@@ -25,6 +26,7 @@ Bench = Callable[[Plan], Report]
 BENCHES: Final[Mapping[str, Bench]] = MappingProxyType(
     {
         "codec": codec.run,
+        "records": records.run,
         "session": session.run,
         "journal": journal.run,
         "discovery": discovery.run,

@@ -199,7 +199,7 @@ class Desk:
         """A message against the rules: what concerns identity is kept, as it came."""
         if violation.kind not in EVIDENT or not violation.raw:
             return []
-        return self._books.evidence(sender_of(violation.raw), violation.kind, [violation.raw], now)
+        return self._books.kept.keep(sender_of(violation.raw), violation.kind, [violation.raw], now, proven=False)
 
     def _bid(self, affair: Affair, frame: Frame, raw: bytes, now: Now, *, fresh: bool) -> list[Effect]:
         effects = self._bids.receive(affair, frame, raw, now, fresh=fresh)

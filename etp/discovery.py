@@ -162,7 +162,8 @@ class Discovery:
 
     def _stamp(self, one: "Outgoing", now: Now) -> bytes:
         envelope = Envelope(one.frame, lot_id=one.lot_id)
-        if one.to == self.group:
+        if one.to == self.group or one.frame.message_type == MessageType.QUERY:
+            # A probe too: what is for UDP must not begin a session on TCP in somebody else's hand.
             return self._profile.stamp_to_group(envelope, now)
         return self._profile.stamp(envelope, one.reader, now)
 

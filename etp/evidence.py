@@ -10,9 +10,9 @@ from etp.record import NO_LOT
 from etp.units import DeviceId, MonotonicS
 
 PER_S: Final = 10
-"""Rows of evidence in any second."""
+"""Rows of evidence in any second, of what is proven and of what is not each."""
 PER_DAY: Final = 5_000
-"""Rows of evidence in any day: 5,000 x 0.6 kB. Beyond it they are only counted."""
+"""Rows of evidence in any day, likewise: 5,000 × 0.6 kB. Beyond it they are only counted."""
 _DAY_S: Final = 86_400.0
 
 
@@ -20,12 +20,17 @@ class Evidence:
     """One node's collection. Everything is counted, as `security` by kind; what fits is kept."""
 
     def __init__(self) -> None:
-        self._windows = [_Quota(1.0, PER_S), _Quota(_DAY_S, PER_DAY)]
+        self._quotas = {proven: [_Quota(1.0, PER_S), _Quota(_DAY_S, PER_DAY)] for proven in (True, False)}
 
-    def keep(self, device_id: DeviceId, kind: str, messages: Sequence[bytes], now: Now) -> list[Effect]:
-        """Count, and keep what a device said; `messages` are frames or records as they came."""
+    def keep(
+        self, device_id: DeviceId, kind: str, messages: Sequence[bytes], now: Now, *, proven: bool = True
+    ) -> list[Effect]:
+        """Count, and keep what a device said; `messages` are frames or records as they came.
+
+        `proven`: the session is the device's. What anybody can say in its name has a quota of its own.
+        """
         counted = Count("security", kind)
-        if not all(quota.take(now.monotonic_s) for quota in self._windows):
+        if not all(quota.take(now.monotonic_s) for quota in self._quotas[proven]):
             return [counted]
         body: dict[str, Scalar] = {"bidder": device_id, "what": kind}
         body |= {f"frame_{index}": raw.hex() for index, raw in enumerate(messages)}

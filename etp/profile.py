@@ -23,6 +23,10 @@ class Received(NamedTuple):
     """False: its counter came already or is too old to tell. Then it is at most a repetition of something known."""
 
 
+BUDGET: Final = "budget"
+"""Not judged at all, for want of time: no offence of its sender's."""
+
+
 class Refused(NamedTuple):
     """Bytes that count for nothing; `kind` is one short word for the counter."""
 

@@ -15,7 +15,7 @@ from etp.codes import MessageType, RejectCode, Role, TerminateCode
 from etp.effects import Envelope
 from etp.frame import MAX_PRICE_CENTS
 from etp.limits import Limits
-from etp.profile import Plain, Profile, Reading, Received, Refused
+from etp.profile import BUDGET, Plain, Profile, Reading, Received, Refused
 from etp.queue import QueueFull, SendQueue
 from etp.record import NO_LOT, lot_of
 from etp.state import RECEIVE, SESSION, SessionInput, SessionState
@@ -191,8 +191,10 @@ class Session:
     # -- mistakes of the peer
 
     def _violation(self, refused: Refused, now: Now) -> None:
-        self._violations += 1
         self._events.append(Violation(refused.kind, refused.reason, refused.raw))
+        if refused.kind == BUDGET:
+            return
+        self._violations += 1
         frame = refused.frame
         if frame is not None and frame.message_type == MessageType.BID and self.role is Role.BESS:
             legal = 0.0 <= frame.bid_price <= MAX_PRICE_CENTS

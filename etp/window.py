@@ -32,5 +32,8 @@ class Window:
             self._seen |= 1 << -ahead
             return
         same_boot = counter >> _SEQ_BITS == self._highest >> _SEQ_BITS
+        if self._highest < 0:  # what came before we listened may be anybody's repetition of it
+            self._highest, self._seen = counter, _MASK
+            return
         self._seen = (self._seen << ahead & _MASK) | 1 if same_boot and ahead < WIDTH else 1
         self._highest = counter

@@ -15,7 +15,8 @@ import pytest
 from solders.pubkey import Pubkey
 
 from contracts.io.idl import load_interface
-from contracts.outbox import Entry, confirmed, row
+from contracts.outbox import Act, Entry, confirmed, row
+from contracts.transactions import COMPUTE_UNITS, CREATE_UNITS
 from etp.codes import MessageType
 from etp.frame import Frame, encode
 from etp.keys import KeyPair
@@ -64,6 +65,13 @@ class World:
             body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": [owner, amount]}
             if amount:
                 assert "result" in httpx.post(self.rpc, json=body).json()
+
+    def units(self, signature: str) -> int:
+        """Compute units that a transaction took."""
+        options = {"encoding": "json", "maxSupportedTransactionVersion": 0, "commitment": "confirmed"}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "getTransaction", "params": [signature, options]}
+        found: int = httpx.post(self.rpc, json=body).json()["result"]["meta"]["computeUnitsConsumed"]
+        return found
 
     def trades(self, count: int) -> list[Entry]:
         """Confirmed trades as a battery's journal has them."""
@@ -167,6 +175,8 @@ def test_twenty_trades_are_settled_read_back_and_verified(world: World) -> None:
     assert before["available_micro"] - after["available_micro"] == owed
     lines = world.etp("settle", "status", "--state-dir", str(state_dir), "--all", "--json").splitlines()
     assert [json.loads(line)["state"] for line in lines] == ["settled"] * TRADES
+    used = [world.units(json.loads(line)["signature"]) for line in lines]
+    assert max(used) * 1.3 < COMPUTE_UNITS[Act.SETTLE] + CREATE_UNITS, used
     verified = world.etp("settle", "verify", str(entries[0].lot_id), "--state-dir", str(state_dir))
     assert "NOT" not in verified
     assert "the chain's account says what the outbox says" in verified

@@ -560,3 +560,38 @@ def test_hurry_tries_at_once_what_was_put_off() -> None:
     bench.do(bench.settler.hurry(bench.scheduler.now()))
     bench.run(90)
     assert settled(bench, 1)
+
+
+def test_one_blockhash_for_ever_does_not_sign_the_same_bytes_anew() -> None:
+    """An RPC that never moves on: the dead bytes are not taken for new ones; with another blockhash it goes on."""
+
+    def lie(_: Request, answer: Answer | RpcFailure) -> Answer | RpcFailure:
+        return answer._replace(hash=bytes(32)) if isinstance(answer, Blockhash) else answer
+
+    bench = Bench()
+    bench.views[0].lie = lie
+    bench.add(entry(1))
+    bench.run(40)
+    assert bench.pending()[0].signed == 1
+    bench.views[0].lie = None
+    bench.run(30)
+    assert settled(bench, 1)
+    bench.check()
+
+
+def test_a_transaction_that_landed_and_failed_does_not_keep_the_next_one_back() -> None:
+    """Its RPC said that it has it: the one that is signed anew is another one, and is sent at once."""
+    bench = Bench()
+    bench.chain.loses = 1.0
+    bench.views[0].lie = lie_about_statuses(SignatureStatus(finalized=True, error=Refused("AccountInUse", None, "")))
+    bench.add(entry(1))
+    while bench.pending()[0].signed < 2:
+        bench.run(0.05)
+    bench.views[0].lie, bench.chain.loses = None, 0.0
+    before = len(bench.sent)
+    bench.run(0.1)
+    assert len(bench.sent) > before - 1
+    assert len(set(bench.sent)) == 2
+    bench.run(5)
+    assert settled(bench, 1)
+    bench.check()
