@@ -3,10 +3,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports bench diagrams docs fmt lock clean
+.PHONY: help setup demo test lint types imports bench settle-torture program program-check diagrams docs fmt lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv with everything that is needed
 
@@ -34,6 +34,15 @@ types: setup ## check types
 imports: setup ## check that arrows go one way and pure modules are pure
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tools.check_pure
+
+settle-torture: setup ## settle 10,000 trades through hostile RPCs and crashes
+	$(BIN)/python -m tests.contracts.hostile.torture --trades 10000
+
+program: ## build the on-chain program anew (users need not: the built one is here)
+	tools/build_program.sh
+
+program-check: ## test the program on this host, rebuild it aside, and compare
+	tools/check_program.sh
 
 bench: setup ## measure, and fail where a limit is exceeded
 	$(BIN)/python -m benches

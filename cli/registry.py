@@ -83,6 +83,19 @@ def revoke(
         raise _fail(error) from error
 
 
+@app.command()
+def sync(
+    registry: File,
+    rpc: Annotated[
+        str, typer.Option("--rpc", envvar="ETP_RPC", help="URL of a Solana RPC of the market's chain", metavar="URL")
+    ],
+) -> None:
+    """Take the members from the chain: who is registered there, with which key, and who was revoked."""
+    from cli.members import sync_members  # noqa: PLC0415 - the other commands need no chain's client
+
+    sync_members(registry, rpc)
+
+
 @app.command("list")
 def list_members(
     registry: File,

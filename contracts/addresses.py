@@ -88,6 +88,10 @@ class Place:
         """The Participant account of a device. Raises AddressError."""
         return derived(self.program_id, b"participant", bytes(self.market), _u64("device_id", device_id))
 
+    def device_key(self, authority: Address) -> Address:
+        """The DeviceKey account of a key: one key is one device's."""
+        return derived(self.program_id, b"key", bytes(self.market), bytes(authority))
+
     def escrow(self, aggregator: int) -> Address:
         """The Escrow account of an aggregator; its vault is its associated token account. Raises AddressError."""
         return derived(self.program_id, b"escrow", bytes(self.market), _u64("device_id", aggregator))

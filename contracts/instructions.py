@@ -97,9 +97,14 @@ class Instructions:
 
     def register(self, admin: Address, authority: Address, device_id: int, role: ParticipantRole) -> Instruction:
         """Bind a device_id to a key; device and admin sign, the admin pays."""
-        accounts = {"admin": admin, "authority": authority, "participant": self.place.participant(device_id)}
-        system = {"system_program": SYSTEM_PROGRAM}
-        return self._make("register", accounts | system, device_id=device_id, role=int(role))
+        accounts = {
+            "admin": admin,
+            "authority": authority,
+            "participant": self.place.participant(device_id),
+            "device_key": self.place.device_key(authority),
+            "system_program": SYSTEM_PROGRAM,
+        }
+        return self._make("register", accounts, device_id=device_id, role=int(role))
 
     def revoke(self, admin: Address, device_id: int) -> Instruction:
         """What the device signs from now on does not settle."""

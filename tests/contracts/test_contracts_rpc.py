@@ -36,7 +36,6 @@ Handler = Callable[[Any], tuple[int, Any]]
 @asynccontextmanager
 async def node(handler: Handler) -> AsyncIterator[Rpc]:
     """A node that answers as `handler` says: (HTTP status, JSON or raw bytes)."""
-
     open_ones = 0
     all_closed = asyncio.Event()
 

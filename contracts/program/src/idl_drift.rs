@@ -89,9 +89,10 @@ fn accounts_agree() {
             (format!("account:{}", text(one, "name")), fields(&kind, "fields"))
         })
         .collect();
-    assert_same(listed, &declared!(state: Market, Participant, Escrow, Trade));
+    assert_same(listed, &declared!(state: Market, Participant, DeviceKey, Escrow, Trade));
     assert_eq!(state::Market::SIZE, 8 + 1 + 32 * 5 + 2 + 8 + 4 * 3 + 8 * 2);
     assert_eq!(state::Participant::SIZE, 8 + 1 + 32 + 8 + 32 + 1 + 8 * 5);
+    assert_eq!(state::DeviceKey::SIZE, 8 + 1 + 32 + 8);
     assert_eq!(state::Escrow::SIZE, 8 + 1 + 32 + 8 * 5);
     assert_eq!(state::Trade::SIZE, 8 + 1 + 32 + 8 * 4 + 4 * 2 + 8 * 2 + 1 + 8 * 2 + 32 * 2);
 }

@@ -22,6 +22,10 @@ impl<'a> Seeds<'a> {
         Self([b"participant", market.as_array(), device_id, &[]])
     }
 
+    pub fn device_key(market: &'a Address, authority: &'a Address) -> Self {
+        Self([b"key", market.as_array(), authority.as_array(), &[]])
+    }
+
     pub fn escrow(market: &'a Address, device_id: &'a [u8; 8]) -> Self {
         Self([b"escrow", market.as_array(), device_id, &[]])
     }

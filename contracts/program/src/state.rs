@@ -1,4 +1,4 @@
-//! The four accounts. Seeds are in `pda`; times are Unix seconds, amounts the mint's smallest unit.
+//! The accounts. Seeds are in `pda`; times are Unix seconds, amounts the mint's smallest unit.
 
 use pinocchio::Address;
 
@@ -35,6 +35,14 @@ layout! {
         defaulted: u64,
         disputed: u64,
         lost: u64,
+    }
+
+    /// That a key has its device, and which: one key, one id. With two ids a battery could settle a Confirm twice,
+    /// since a Confirm names the battery by its key and a Trade by its id.
+    DeviceKey = "account:DeviceKey" {
+        bump: u8,
+        market: Address,
+        device_id: u64,
     }
 
     /// An aggregator's money: `available` for new trades, `held` for those that may be disputed yet.

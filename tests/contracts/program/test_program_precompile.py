@@ -96,8 +96,7 @@ def test_of_several_only_the_last_one_before_it_is_read(world: World, scene: Pla
 def test_one_record_serves_one_instruction(world: World, scene: Play) -> None:
     """The second one in the transaction finds the first one before it, not the precompile."""
     parts = Parts(world, scene)
-    reasons = ("WrongStatus",) if scene is SCENES["refund"] else ("NoSignatureInstruction",)
-    world.refused([parts.spoken, parts.act, parts.act], *reasons)
+    world.refused([parts.spoken, parts.act, parts.act], "NoSignatureInstruction", "WrongStatus")
 
 
 @each

@@ -18,7 +18,7 @@ from solders.signature import Signature
 from solders.transaction_metadata import TransactionMetadata
 
 from contracts.accounts import ParticipantRole
-from etp.record import UNSIGNED_SIZE, is_signed_by
+from etp.record import DOMAIN, UNSIGNED_SIZE, is_signed_by
 from tests.contracts.program.curve import (
     BASE,
     TORSION,
@@ -35,7 +35,7 @@ from tests.contracts.program.curve import (
     times,
     with_y,
 )
-from tests.contracts.program.harness import DOMAIN, Device, World, ed25519, key_of, sealed, unsigned
+from tests.contracts.program.harness import Device, World, ed25519, key_of, sealed, unsigned
 
 MESSAGE: Final = sha256(b"a message").digest() * 5 + bytes(31)
 SEED: Final = sha256(b"a key").digest()

@@ -191,6 +191,7 @@ class World:
             "authority": device.pubkey(),
             "market": self.market,
             "participant": self.participant(device_id),
+            "device_key": find(b"key", bytes(self.market), bytes(device.pubkey())),
             "system_program": SYSTEM_PROGRAM,
         }
         return self.call("register", device_id, role, accounts=accounts, signers=[self.admin, device])
@@ -414,6 +415,12 @@ def test_rules_change_and_devices_are_revoked(world: World) -> None:
     assert (event.data.paused_at, event.data.settles_from) == (NOW, NOW - DAY)
     accounts["participant"] = world.participant(BATTERY_ID)
     assert world.call("revoke", accounts=accounts, signers=[world.admin]).data.revoked_at == NOW
+
+
+def test_a_key_has_one_id(world: World) -> None:
+    """Two ids of one key would settle each Confirm twice: it names the battery by its key."""
+    with pytest.raises(AssertionError, match="6012"):
+        world.register(world.battery, BATTERY_ID + 1, 1)
 
 
 def test_the_rent_of_a_finished_trade_goes_back(world: World) -> None:

@@ -12,12 +12,12 @@ use crate::key::is_weak;
 use crate::layout::Layout;
 use crate::log::emit;
 use crate::pda::Seeds;
-use crate::state::{role, Participant};
+use crate::state::{role, DeviceKey, Participant};
 
 /// Registers a device with its key, which signs as well: nobody registers another's key.
 pub fn register(program: &Address, accounts: &[AccountView], args: &args::Register) -> ProgramResult {
     let (admin, others) = accounts.split_first().ok_or(Error::MissingAccount)?; // who may register its own key
-    let [authority, market_account, account, system_program] = distinct(others)?;
+    let [authority, market_account, account, key_account, system_program] = distinct(others)?;
     let market = load_as_admin(program, market_account, admin)?;
     require_signer(authority)?;
     require_program(system_program, &pinocchio_system::ID)?;
@@ -41,6 +41,9 @@ pub fn register(program: &Address, accounts: &[AccountView], args: &args::Regist
         lost: 0,
     };
     store(account, &participant)?;
+    let seeds = Seeds::device_key(market_account.address(), authority.address());
+    let bump = create(program, key_account, &seeds, admin, DeviceKey::SIZE)?;
+    store(key_account, &DeviceKey { bump, market: participant.market, device_id: args.device_id })?;
     emit(&Registered {
         market: participant.market,
         device_id: participant.device_id,

@@ -48,6 +48,7 @@ fn judge(program: &Address, presented: &Presented) -> Result<Deal, ProgramError>
     let battery = load_role(program, presented.battery_participant, presented.market, role::BATTERY)?;
     let aggregator = load_role(program, presented.aggregator_participant, presented.market, role::AGGREGATOR)?;
     require(battery.authority == *presented.battery.address(), Error::WrongAuthority)?;
+    // `register` gives a key one id, so this never happens; were it otherwise, a reputation could be made at no cost.
     require(battery.authority != aggregator.authority, Error::SelfTrade)?;
 
     let record = signed_record(presented.instructions)?;
