@@ -78,7 +78,7 @@ def run(plan: Plan) -> Report:
         raws = _bids(buyer, count, now)
         pairs = {raw: (signed_message(network, raw), raw[UNSIGNED_SIZE:]) for raw in raws}
         bare.append(_timed_us(lambda raw, pairs=pairs: key.verify(*pairs[raw]), raws))  # type: ignore[misc]
-        readings = []
+        readings: list[object] = []
         checked.append(_timed_us(lambda raw, kept=readings: kept.append(bess.read(raw, BUYER, now)), raws))  # type: ignore[misc]
         if not all(isinstance(reading, Received) and reading.fresh for reading in readings):
             raise ValueError("the bench's own records are refused")

@@ -1,9 +1,8 @@
 """Payment in the battery's daemon: the settler of its market, its RPCs, and what the journal has pending for it."""
 
 import asyncio
-import contextlib
 import random
-from typing import Final
+from collections.abc import Sequence
 
 import structlog
 
@@ -15,8 +14,9 @@ from contracts.instructions import Instructions
 from contracts.io.idl import load_interface
 from contracts.io.rpc import Rpc
 from contracts.io.settler import SettlerShell
+from contracts.io.watch import OfOneChain, Reconciler, watch_standings
+from contracts.reconcile import Difference
 from contracts.reputation import Requirements, Standings
-from contracts.rpc import Accounts
 from contracts.settler import Settler
 from contracts.settler_limits import SettlerLimits
 from contracts.transactions import Signer
@@ -28,9 +28,6 @@ from etp.signed import Signed
 from etp.units import MICRO_PER_CENT, Micro
 from runtime.histogram import Metrics
 from runtime.io.journal import Journal
-
-LOOK_S: Final = 2.0
-"""How often the buyers' escrows and past are read, where they are asked for, s."""
 
 
 def place_of(network: Network) -> Place:
@@ -57,6 +54,8 @@ class Payment:
         self._requirements = Requirements(Micro(round(settings.min_escrow * MICRO_PER_CENT)), settings.min_reputation)
         self.settlement = Settlement(profile.key_of, self.settler, self._standings, self._requirements)
         self._stopping = asyncio.Event()
+        self._fit = OfOneChain(self._rpcs, instructions.place.genesis_hash)
+        self._reconciler = Reconciler(instructions, identity.device_id, self._rpcs, journal.directory)
         self._shell = SettlerShell(
             self.settler,
             self._rpcs,
@@ -77,20 +76,19 @@ class Payment:
             structlog.get_logger().warning("no_rpc", consequence="trades are kept, and paid once there is an --rpc URL")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._shell.run())
+            if self._rpcs:
+                comparing = self._reconciler.run(self._compared, self._not_compared, system_now, self._stopping)
+                tasks.create_task(comparing)
             if self._requirements.ask_anything:
-                tasks.create_task(self._watch_buyers())
+                tasks.create_task(watch_standings(self._standings, self._fit, system_now, self._stopping))
         for rpc in self._rpcs:
             await rpc.close()
 
-    async def _watch_buyers(self) -> None:
-        """Read the escrows and the past of those who may bid, at every RPC."""
-        while not self._stopping.is_set():
-            for request, buyers in self._standings.requests():
-                answers = await asyncio.gather(*(rpc.ask(request) for rpc in self._rpcs))
-                said = [answer for answer in answers if isinstance(answer, Accounts)]
-                self._standings.take(buyers, said, system_now())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), LOOK_S)
+    def _compared(self, found: Sequence[Difference]) -> None:
+        self._shell.apply(self.settler.reconciled(found))
+
+    def _not_compared(self, error: Exception) -> None:
+        structlog.get_logger().warning("not_reconciled", reason=str(error))
 
     def stop(self) -> None:
         """No more questions to RPCs; what is signed is in the journal."""

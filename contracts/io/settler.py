@@ -51,25 +51,25 @@ class SettlerShell:
 
     def add(self, entry: Entry) -> None:
         """A trade whose outbox row is durable."""
-        self._apply(self.settler.add(entry, self._clock()))
+        self.apply(self.settler.add(entry, self._clock()))
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """After a restart: what the journal has pending."""
-        self._apply(self.settler.restore(entries, self._clock()))
+        self.apply(self.settler.restore(entries, self._clock()))
 
     def hurry(self) -> None:
         """Try now whatever has been put off."""
-        self._apply(self.settler.hurry(self._clock()))
+        self.apply(self.settler.hurry(self._clock()))
 
     async def run(self) -> None:
         """Settle until `stop`; what is on its way to an RPC then is given up: its bytes are durable."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             early, self._early = self._early, []
-            self._apply(early)
+            self.apply(early)
             while not self._stopping:
                 await self._sleep()
-                self._apply(self.settler.advance(self._clock()))
+                self.apply(self.settler.advance(self._clock()))
             self._tasks = None
             for task in list(self._started):
                 task.cancel()
@@ -97,7 +97,8 @@ class SettlerShell:
             pass
         self._wake.clear()
 
-    def _apply(self, effects: Iterable[SettlerEffect]) -> None:
+    def apply(self, effects: Iterable[SettlerEffect]) -> None:
+        """Carry effects out, in order."""
         for effect in effects:
             if self._tasks is None and isinstance(effect, Ask | Commit):
                 self._early.append(effect)
@@ -117,7 +118,7 @@ class SettlerShell:
 
     async def _answer(self, ask: Ask) -> None:
         answer = await self.rpcs[ask.rpc].ask(ask.request)
-        self._apply(self.settler.answered(ask, answer, self._clock()))
+        self.apply(self.settler.answered(ask, answer, self._clock()))
 
     def _commit(self, commit: Commit) -> None:
         self._start(self._durable(commit))
@@ -127,9 +128,9 @@ class SettlerShell:
             await self._commit_rows(commit.rows)
         except JournalError as error:
             self._log.error("journal_failed", purpose=commit.purpose, error=str(error))
-            self._apply(self.settler.commit_failed(commit, self._clock()))
+            self.apply(self.settler.commit_failed(commit, self._clock()))
         else:
-            self._apply(self.settler.committed(commit, self._clock()))
+            self.apply(self.settler.committed(commit, self._clock()))
 
     def _write(self, effect: Write) -> None:
         try:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from contracts.accounts import Market, read
 from contracts.errors import ContractsError
 from contracts.exposure import Exposure
@@ -57,25 +59,50 @@ async def _accounts(rpcs: Sequence[Rpc], request: GetAccounts) -> list[Accounts]
     return [answer for answer in await ask_all(rpcs, request) if isinstance(answer, Accounts)]
 
 
+class OfOneChain:
+    """RPCs that have shown that they are of the chain with this genesis hash: others say nothing that counts."""
+
+    def __init__(self, rpcs: Sequence[Rpc], genesis_hash: bytes) -> None:
+        self._rpcs, self._genesis_hash = rpcs, genesis_hash
+        self._fit: set[Rpc] = set()
+        self._log = structlog.get_logger()
+
+    async def accounts(self, request: GetAccounts) -> list[Accounts]:
+        """What those that answer show."""
+        await asyncio.gather(*(self._check(rpc) for rpc in self._rpcs if rpc not in self._fit))
+        return await _accounts([rpc for rpc in self._rpcs if rpc in self._fit], request)
+
+    async def _check(self, rpc: Rpc) -> None:
+        genesis = await rpc.ask(GetGenesis())
+        if genesis == self._genesis_hash:
+            self._fit.add(rpc)
+        elif isinstance(genesis, bytes):
+            self._log.error(
+                "rpc_of_another_chain", rpc=rpc.name, right="an RPC of the chain of the registry's [market]"
+            )
+
+
 async def watch_exposure(
     exposure: Exposure,
-    rpcs: Sequence[Rpc],
+    rpcs: OfOneChain,
     clock: Callable[[], Now],
     ended: asyncio.Event,
     *,
+    told: Callable[[], None],
     period_s: float = ESCROW_S,
 ) -> None:
-    """Keep a buyer's escrow and debts up to date until `ended`."""
+    """Keep a buyer's escrow and debts up to date until `ended`; `told` after each look."""
     while True:
         for question, owed in exposure.requests(clock()):
-            exposure.take(owed, await _accounts(rpcs, question))
+            exposure.take(owed, await rpcs.accounts(question))
+        told()
         if await _wait(ended, period_s):
             return
 
 
 async def watch_standings(
     standings: Standings,
-    rpcs: Sequence[Rpc],
+    rpcs: OfOneChain,
     clock: Callable[[], Now],
     ended: asyncio.Event,
     *,
@@ -84,7 +111,7 @@ async def watch_standings(
     """Keep a battery's word on its buyers up to date until `ended`."""
     while True:
         for question, buyers in standings.requests():
-            standings.take(buyers, await _accounts(rpcs, question), clock())
+            standings.take(buyers, await rpcs.accounts(question), clock())
         if await _wait(ended, period_s):
             return
 

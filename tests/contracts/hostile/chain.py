@@ -47,6 +47,8 @@ class RealChain:
         self.bank = Bank.begin(GENESIS, FAUCET, self.pace, lambda _: PROGRAM, scheduler.now())
         self.chain._versions = Remembering()
         self.records: list[Record] = self.bank.take_records()
+        self.pinned = 0
+        """No fork goes back to before this slot: what the test itself puts on the chain stays there."""
         self.forks = 0
         self.dropped: list[bytes] = []
         """Signatures of what forks took back, all of them."""
@@ -77,6 +79,7 @@ class RealChain:
         """The result of one call; AssertionError where it is refused."""
         answer = self.handle({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
         assert "error" not in answer, answer["error"]
+        self.pinned = self.chain.slots.processed
         return answer["result"]
 
     # -- forks
@@ -90,7 +93,7 @@ class RealChain:
         """The last `slots` slots, none of them final, turn out to be of a branch that died. Returns their transactions."""
         self.advance()
         chain, processed = self.chain, self.chain.slots.processed
-        last = max(chain.slots.finalized, processed - slots)
+        last = max(chain.slots.finalized, self.pinned, processed - slots)
         self.forks += 1
         self._fork_of.append((last + 1, self.forks))
         self._undo_accounts(last)

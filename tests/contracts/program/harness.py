@@ -122,6 +122,14 @@ class Participant(NamedTuple):
     lost: int
 
 
+class DeviceKey(NamedTuple):
+    """Likewise."""
+
+    bump: int
+    market: bytes
+    device_id: int
+
+
 class Escrow(NamedTuple):
     """Likewise."""
 
@@ -157,6 +165,7 @@ class Trade(NamedTuple):
 LAYOUTS: Final[dict[type, Struct]] = {
     Market: Struct("<8xB32s32s32s32s32sHQIIIqq"),
     Participant: Struct("<8xB32sQ32sBqQQQQ"),
+    DeviceKey: Struct("<8xB32sQ"),
     Escrow: Struct("<8xB32sQQQQq"),
     Trade: Struct("<8xB32sQQQQIIQQBqq32s32s"),
 }
@@ -532,6 +541,10 @@ class Bazaar:
         """A buyer's Escrow account."""
         return self.chain.read(Escrow, self.place.escrow(buyer.device_id))
 
+    def key_at(self, authority: Pubkey) -> Pubkey:
+        """Where it says which device a key has."""
+        return Pubkey.find_program_address([b"key", bytes(self.address), bytes(authority)], PROGRAM_ID)[0]
+
     def trade_at(self, deal: Deal) -> Pubkey:
         """Where a deal's Trade account is."""
         return self.place.trade(deal.seller.device_id, deal.lot_id)
@@ -613,7 +626,16 @@ class Bazaar:
 
     def register(self, device: Device) -> list[Instruction]:
         """Register a device."""
-        return [self.make.register(self.admin.pubkey(), device.address, device.device_id, device.role)]
+        accounts = {
+            "admin": self.admin.pubkey(),
+            "authority": device.address,
+            "market": self.address,
+            "participant": self.place.participant(device.device_id),
+            "device_key": self.key_at(device.address),
+            "system_program": SYSTEM_PROGRAM,
+        }
+        arguments = {"device_id": device.device_id, "role": int(device.role)}
+        return [INTERFACE.instruction(PROGRAM_ID, "register", accounts, **arguments)]
 
     def revoke(self, device: Device) -> list[Instruction]:
         """Revoke a device."""
@@ -698,7 +720,7 @@ class World(Chain):
         self.aggregators = [Device(key_of(f"aggregator {n}"), U64 - n, aggregator) for n in range(3)]
         self.seller, self.buyer = self.batteries[0], self.aggregators[0]
         self.twin = Device(self.buyer.key, 13, battery)
-        """A battery that has the first aggregator's key."""
+        """A battery that has the first aggregator's key, which the program lets nobody register."""
         self.devices = [*self.batteries, *self.aggregators, self.twin]
         wallets = [self.admin, self.arbiter, self.stranger, self.other_admin, *(device.key for device in self.devices)]
         for key in wallets:
@@ -725,7 +747,11 @@ class World(Chain):
         self.bazaars = (self.main, self.instant, self.other)
         self._terms = [(bazaar, bazaar.terms, bazaar.fees) for bazaar in self.bazaars]
         for bazaar in self.bazaars:
-            bazaar.furnish(self.devices, self.DEPOSIT)
+            bazaar.furnish(self.devices[:-1], self.DEPOSIT)
+            self.do(bazaar.register(Device(self.stranger, self.twin.device_id, battery)))
+            place = bazaar.place.participant(self.twin.device_id)
+            self.edit(Participant, place, authority=bytes(self.twin.address))
+            self.put(bazaar.key_at(self.stranger.pubkey()), None)
         self.keep()
 
     def restore(self) -> None:

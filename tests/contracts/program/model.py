@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
+from solders.pubkey import Pubkey
+
 from contracts.instructions import Terms
 from tests.contracts.program.harness import (
     ARBITER_TIME,
@@ -73,6 +75,7 @@ class Books:
     wallets: dict[int, int]
     tallies: dict[int, Tally]
     purses: dict[int, Purse]
+    keys: set[Pubkey]
     paused_at: int = 0
     settles_from: int = 0
     fees: int = 0
@@ -99,9 +102,15 @@ class Books:
         self.paused_at = (self.paused_at or now) if paused else 0
         self.terms = terms
 
-    def reasons_to_register(self, device_id: int) -> Reasons:
-        """An id is taken once."""
-        return ({"Paused"} if self.paused_at else set()) | ({"AlreadyExists"} if device_id in self.tallies else set())
+    def reasons_to_register(self, device: Device) -> Reasons:
+        """An id is taken once, and so is a key."""
+        taken = device.device_id in self.tallies or device.address in self.keys
+        return ({"Paused"} if self.paused_at else set()) | ({"AlreadyExists"} if taken else set())
+
+    def did_register(self, device: Device) -> None:
+        """With counters at 0."""
+        self.tallies[device.device_id] = Tally()
+        self.keys.add(device.address)
 
     def reasons_to_revoke(self, device: Device) -> Reasons:
         """Once."""

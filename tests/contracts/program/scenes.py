@@ -168,6 +168,7 @@ def crowd(world: World) -> dict[str, Pubkey]:
         for index, device in enumerate(world.devices):
             found[f"{name} participant {index}"] = bazaar.place.participant(device.device_id)
             found[f"{name} wallet {index}"] = bazaar.wallet(device)
+            found[f"{name} key {index}"] = bazaar.key_at(device.address)
         for index, device in enumerate((buyer, rival)):
             found[f"{name} escrow {index}"] = bazaar.place.escrow(device.device_id)
             found[f"{name} vault {index}"] = bazaar.vault(device)

@@ -10,7 +10,7 @@ instructions; the long one, 50,000:
 import os
 from dataclasses import astuple
 from time import perf_counter
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -57,6 +57,19 @@ AGGREGATORS: Final = 3
 LOTS: Final = 6
 NEW_IDS: Final = range(900, 904)
 
+
+class Draw(NamedTuple):
+    """A deal, by numbers."""
+
+    market: int
+    seller: int
+    buyer: int
+    lot: int
+    price: int
+    energy: int
+    age: int
+
+
 markets = st.integers(0, MARKETS - 1)
 buyers = st.integers(0, AGGREGATORS - 1)
 sellers = st.integers(0, BATTERIES - 1)
@@ -70,8 +83,19 @@ ages = st.sampled_from(
     (0, 0, 0, 0, 1, 59, -MAX_AHEAD, -MAX_AHEAD - 1, DAY, DAY + 1, 7 * DAY, 7 * DAY + 1, 30 * DAY, 31 * DAY)
 )
 """Seconds between a Confirm and its settlement."""
+parties = {"market": markets, "seller": sellers, "buyer": buyers, "lot": lots}
+usual = st.builds(Draw, **parties, price=usual_prices, energy=usual_energies, age=st.just(0))
+odd = st.builds(Draw, **parties, price=prices, energy=energies, age=ages)
 pauses = st.sampled_from((0, 0, 0, 0, 0, 0, 1, 60, 600, 3_600, DAY, 7 * DAY))
 """Seconds between two instructions."""
+rules = st.fixed_dictionaries(
+    {
+        "fee_bps": st.sampled_from((0, 1, 50, 100, 101)),
+        "min_amount": st.sampled_from((0, 1, 1_000, 100_000)),
+        "dispute_window": st.sampled_from((0, 0, 60, 3_600, 3_600, 2 * DAY)),
+        "settle_window": st.sampled_from((DAY - 1, DAY, DAY, 2 * DAY, 7 * DAY, 30 * DAY, 30 * DAY + 1)),
+    }
+)
 CLOSED_SLOTS: Final = frozenset(
     {
         *((name, "trade") for name in ("release", "dispute", "resolve", "close_trade")),  # another lot may be as due
@@ -94,6 +118,7 @@ class Ring(World):
         late = Device(self.fund(key_of("late")), 606, ParticipantRole.AGGREGATOR)
         self.buyers = [*self.aggregators[: AGGREGATORS - 1], late]
         self.markets = (self.main, self.other)
+        self.spares = [self.fund(key_of(f"spare {n}")) for n in range(4)]
         for bazaar in self.markets:
             self.do(bazaar.register(late))
             self.add_tokens(bazaar.wallet(late), bazaar.mint, late.address, FUNDS)
@@ -122,6 +147,7 @@ def opened(world: Ring, bazaar: Bazaar) -> Books:
         wallets={id_: world.tokens(bazaar.wallet(device)) for id_, device in devices.items()},
         tallies={id_: Tally() for id_ in devices},
         purses={id_: Purse(available=World.DEPOSIT) for id_ in rich},
+        keys={device.address for device in devices.values()},
     )
 
 
@@ -174,11 +200,12 @@ class Machine(RuleBasedStateMachine):
         assert all(self.ring.lamports(address) == 0 for address in new) or not reasons
         return not reasons
 
-    def _deal(self, market: int, seller: int, buyer: int, lot: int, price: int, energy: int, age: int) -> Deal:
-        devices = (self.ring.batteries[seller], self.ring.buyers[buyer])
-        deal = Deal(*devices, lot, price, energy, (self.now - age) * US + (price + energy) % US)
-        self.deals.append((market, deal))
-        return deal
+    def _deal(self, drawn: Draw) -> tuple[int, Deal]:
+        devices = (self.ring.batteries[drawn.seller], self.ring.buyers[drawn.buyer])
+        stamp_us = (self.now - drawn.age) * US + (drawn.price + drawn.energy) % US
+        deal = Deal(*devices, drawn.lot, drawn.price, drawn.energy, stamp_us)
+        self.deals.append((drawn.market, deal))
+        return drawn.market, deal
 
     def _settle(self, market: int, deal: Deal) -> None:
         bazaar, books = self.ring.markets[market], self.books[market]
@@ -239,22 +266,16 @@ class Machine(RuleBasedStateMachine):
 
     # -- trades
 
-    @rule(
-        market=markets, seller=sellers, buyer=buyers, lot=lots, price=usual_prices, energy=usual_energies, pause=pauses
-    )
-    def settle_a_usual_deal(
-        self, market: int, seller: int, buyer: int, lot: int, price: int, energy: int, pause: int
-    ) -> None:
+    @rule(drawn=usual, pause=pauses)
+    def settle_a_usual_deal(self, drawn: Draw, pause: int) -> None:
         """Which most often goes, unless the lot is sold."""
         self.ring.now += pause
-        self._settle(market, self._deal(market, seller, buyer, lot, price, energy, 0))
+        self._settle(*self._deal(drawn))
 
-    @rule(market=markets, seller=sellers, buyer=buyers, lot=lots, price=prices, energy=energies, age=ages)
-    def settle_an_odd_deal(
-        self, market: int, seller: int, buyer: int, lot: int, price: int, energy: int, age: int
-    ) -> None:
+    @rule(drawn=odd)
+    def settle_an_odd_deal(self, drawn: Draw) -> None:
         """Extremes of price, energy and age."""
-        self._settle(market, self._deal(market, seller, buyer, lot, price, energy, age))
+        self._settle(*self._deal(drawn))
 
     @precondition(lambda self: self.deals)
     @rule(index=st.integers(0, 30), pause=pauses)
@@ -263,17 +284,17 @@ class Machine(RuleBasedStateMachine):
         self.ring.now += pause
         self._settle(*self._known_deal(index))
 
-    @rule(market=markets, seller=sellers, buyer=buyers, lot=lots, price=prices, energy=energies, age=ages)
-    def record_default(self, market: int, seller: int, buyer: int, lot: int, price: int, energy: int, age: int) -> None:
+    @rule(drawn=odd)
+    def record_default(self, drawn: Draw) -> None:
         """Mostly of what the escrow can pay."""
-        self._default(market, self._deal(market, seller, buyer, lot, price, energy, age))
+        self._default(*self._deal(drawn))
 
-    @rule(market=markets, seller=sellers, buyer=buyers, lot=lots, price=usual_prices)
-    def record_a_large_default(self, market: int, seller: int, buyer: int, lot: int, price: int) -> None:
+    @rule(drawn=usual)
+    def record_a_large_default(self, drawn: Draw) -> None:
         """Just beyond the escrow, so that a deposit may cure it."""
-        purse = self.books[market].purses.get(self.ring.buyers[buyer].device_id, Purse())
-        energy = min(MAX_ENERGY, purse.available * 1_000 // price + 1_500)
-        self._default(market, self._deal(market, seller, buyer, lot, price, energy, 0))
+        purse = self.books[drawn.market].purses.get(self.ring.buyers[drawn.buyer].device_id, Purse())
+        energy = min(MAX_ENERGY, purse.available * 1_000 // drawn.price + 1_500)
+        self._default(*self._deal(drawn._replace(energy=energy)))
 
     @precondition(lambda self: any(line.status == 3 for books in self.books for line in books.lines.values()))
     @rule(index=st.integers(0, 30))
@@ -341,46 +362,24 @@ class Machine(RuleBasedStateMachine):
 
     # -- the admin
 
-    @rule(
-        market=markets,
-        fee_bps=st.sampled_from((0, 1, 50, 100, 101)),
-        min_amount=st.sampled_from((0, 1, 1_000, 100_000)),
-        dispute_window=st.sampled_from((0, 0, 60, 3_600, 3_600, 2 * DAY)),
-        settle_window=st.sampled_from((DAY - 1, DAY, DAY, 2 * DAY, 7 * DAY, 30 * DAY, 30 * DAY + 1)),
-        slack=st.sampled_from((-1, 0, 0, DAY)),
-        paused=st.sampled_from((False, False, False, True)),
-    )
-    def set_market(
-        self,
-        market: int,
-        fee_bps: int,
-        min_amount: int,
-        dispute_window: int,
-        settle_window: int,
-        slack: int,
-        paused: bool,
-    ) -> None:
+    @rule(market=markets, drawn=rules, slack=st.sampled_from((-1, 0, 0, DAY)), paused=st.integers(0, 3))
+    def set_market(self, market: int, drawn: dict[str, int], slack: int, paused: int) -> None:
         """Rules in and out of bounds."""
         bazaar, books = self.ring.markets[market], self.books[market]
-        changes: dict[str, Any] = {
-            "fee_bps": fee_bps,
-            "min_amount": min_amount,
-            "dispute_window": dispute_window,
-            "settle_window": settle_window,
-            "withdraw_delay": settle_window + DAY + slack,
-        }
+        changes: dict[str, Any] = drawn | {"withdraw_delay": drawn["settle_window"] + DAY + slack}
         terms = books.terms._replace(**changes)
-        if self._send(bazaar.set(paused=paused, **changes), books.reasons_to_set(terms)):
-            books.did_set(terms, self.now, paused=paused)
+        if self._send(bazaar.set(paused=paused == 3, **changes), books.reasons_to_set(terms)):
+            books.did_set(terms, self.now, paused=paused == 3)
             bazaar.terms = terms
 
-    @rule(market=markets, device_id=st.sampled_from((*NEW_IDS, 11, 606)), key=sellers)
+    @rule(market=markets, device_id=st.sampled_from((*NEW_IDS, 11, 606)), key=st.integers(0, 5))
     def register(self, market: int, device_id: int, key: int) -> None:
-        """A new id under an old key, or an old id."""
+        """New and old ids under new and old keys."""
         bazaar, books = self.ring.markets[market], self.books[market]
-        device = Device(self.ring.batteries[key].key, device_id, ParticipantRole.BATTERY)
-        if self._send(bazaar.register(device), books.reasons_to_register(device_id)):
-            books.tallies[device_id] = Tally()
+        keys = [*self.ring.spares, self.ring.seller.key, self.ring.buyer.key]
+        device = Device(keys[key], device_id, ParticipantRole.BATTERY)
+        if self._send(bazaar.register(device), books.reasons_to_register(device)):
+            books.did_register(device)
 
     @rule(market=markets, who=st.integers(0, 40))
     def revoke(self, market: int, who: int) -> None:
@@ -393,21 +392,12 @@ class Machine(RuleBasedStateMachine):
 
     # -- what nobody may do
 
-    @rule(
-        market=markets,
-        act=st.integers(0, 12),
-        seller=sellers,
-        buyer=buyers,
-        lot=st.integers(1, LOTS),
-        slot=st.integers(0, 40),
-        how=st.integers(0, 500),
-    )
-    def send_wrong_accounts(
-        self, market: int, act: int, seller: int, buyer: int, lot: int, slot: int, how: int
-    ) -> None:
+    @rule(drawn=usual, act=st.integers(0, 12), slot=st.integers(0, 40), how=st.integers(0, 500))
+    def send_wrong_accounts(self, drawn: Draw, act: int, slot: int, how: int) -> None:
         """A legal-looking instruction, one of its accounts replaced by any other, not signing, or read-only."""
-        instructions = self._any_instruction(market, act, self._deal(market, seller, buyer, lot, 250_001, 1_500, 0))
+        market, deal = self._deal(drawn._replace(lot=max(1, drawn.lot)))
         self.deals.pop()
+        instructions = self._any_instruction(market, act, deal)
         name = name_of(instructions[-1])
         signers = SIGNERS[name]
         Machine.sent += 1

@@ -4,6 +4,7 @@ from hashlib import sha256
 
 import pytest
 from solders.account import Account
+from solders.instruction import Instruction
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM_PROGRAM
 
@@ -17,6 +18,7 @@ from tests.contracts.program.harness import (
     U64,
     US,
     Device,
+    DeviceKey,
     Participant,
     World,
     key_of,
@@ -45,12 +47,12 @@ def test_a_participant_holds_what_it_was_registered_with(world: World, device_id
 
 def test_the_admin_pays(world: World) -> None:
     device = newcomer(world)
-    address = world.main.place.participant(device.device_id)
+    made = [world.main.place.participant(device.device_id), world.main.key_at(device.address)]
     before = world.lamports(world.admin.pubkey())
     world.do(world.main.register(device))
-    rent = world.svm.minimum_balance_for_rent_exemption(len(world.data(address)))
-    assert world.lamports(world.admin.pubkey()) == before - rent
-    assert world.lamports(address) == rent
+    rents = [world.svm.minimum_balance_for_rent_exemption(len(world.data(address))) for address in made]
+    assert world.lamports(world.admin.pubkey()) == before - sum(rents)
+    assert [world.lamports(address) for address in made] == rents
 
 
 @pytest.mark.parametrize("role", [0, 3, 4, 255])
@@ -78,9 +80,53 @@ def test_the_same_id_in_another_market_is_another_participant(world: World) -> N
     assert world.instant.participant(world.seller).revoked_at == 0
 
 
-def test_one_key_may_have_several_ids(world: World) -> None:
-    for device_id, role in ((101, BATTERY), (102, BATTERY), (103, AGGREGATOR)):
-        world.do(world.main.register(newcomer(world, device_id, role)))
+def test_a_key_has_one_id_in_a_market(world: World) -> None:
+    """Not in the other role, not after its revocation: a Confirm names the battery by its key, a Trade by its id.
+
+    With two ids a battery could settle each Confirm twice.
+    """
+    for device in world.devices[:-1]:
+        for role in ParticipantRole:
+            world.refused(world.main.register(Device(device.key, 101, role)), "AlreadyExists")
+    world.do(world.main.revoke(world.seller))
+    world.refused(world.main.register(Device(world.seller.key, 101, BATTERY)), "AlreadyExists")
+    found = world.read(DeviceKey, world.main.key_at(world.seller.address))
+    assert found[1:] == (bytes(world.main.address), world.seller.device_id)
+
+
+def test_a_key_has_its_id_in_each_market(world: World) -> None:
+    """Others than in the next one, if need be."""
+    device = newcomer(world)
+    world.do(world.main.register(device))
+    world.do(world.other.register(Device(device.key, 102, AGGREGATOR)))
+    assert world.read(DeviceKey, world.other.key_at(device.address)).device_id == 102
+
+
+def test_the_key_is_that_of_the_address(world: World) -> None:
+    """Nobody takes a second id by passing another key's account, or that of another market."""
+    device = newcomer(world)
+    world.do(world.main.register(device))
+    again = world.main.register(Device(device.key, 101, BATTERY))
+    world.refused(again, "AlreadyExists")
+    for elsewhere in (
+        world.main.key_at(world.stranger.pubkey()),
+        world.other.key_at(device.address),
+        world.main.place.participant(102),
+        key_of("nothing").pubkey(),
+    ):
+        world.refused(swapped(again, device_key=elsewhere), "WrongAddress")
+    world.refused(swapped(again, device_key=world.main.key_at(world.buyer.address)), "AlreadyExists")
+
+
+@pytest.mark.parametrize("lamports", [1, 10**6, SOL])
+def test_lamports_on_the_keys_address_are_no_obstacle_and_no_registration(world: World, lamports: int) -> None:
+    device = newcomer(world)
+    address = world.main.key_at(device.address)
+    world.put(address, Account(lamports, b"", SYSTEM_PROGRAM))
+    before = world.total_lamports([address, world.main.place.participant(77), world.admin.pubkey()])
+    world.do(world.main.register(device))
+    assert world.total_lamports([address, world.main.place.participant(77), world.admin.pubkey()]) == before
+    world.refused(world.main.register(Device(device.key, 101, BATTERY)), "AlreadyExists")
 
 
 def test_an_admin_may_register_its_own_key(world: World) -> None:
@@ -117,9 +163,10 @@ def test_lamports_on_its_address_are_no_obstacle(world: World, lamports: int) ->
     device = newcomer(world)
     address = world.main.place.participant(device.device_id)
     world.put(address, Account(lamports, b"", SYSTEM_PROGRAM))
-    before = world.total_lamports([address, world.admin.pubkey()])
+    all_of_them = [address, world.main.key_at(device.address), world.admin.pubkey()]
+    before = world.total_lamports(all_of_them)
     world.do(world.main.register(device))
-    assert world.total_lamports([address, world.admin.pubkey()]) == before
+    assert world.total_lamports(all_of_them) == before
 
 
 @pytest.fixture(scope="module")
@@ -128,15 +175,20 @@ def unverified() -> World:
     return World(check_signatures=False)
 
 
+def registered(world: World, key: bytes) -> list[Instruction]:
+    """The registration of a key that nobody can sign with."""
+    authority = Pubkey(key)
+    return swapped(world.main.register(newcomer(world)), authority=authority, device_key=world.main.key_at(authority))
+
+
 def test_keys_of_small_order_and_such_that_are_not_canonical_are_refused(unverified: World) -> None:
     """All encodings of the eight points of small order, and every y from p on, with either sign."""
     weak = encodings_of_small_order() + non_canonical()
     assert len(set(weak)) == 14 + 2 * 19 - 4  # of the 14, y = p and p + 1 with either sign are in both
     for key in weak:
-        instructions = unverified.main.register(newcomer(unverified))
         # y = 0 is the System program's address, which is passed as well.
         reason = "DuplicateAccount" if key == bytes(32) else "WeakKey"
-        unverified.refused(swapped(instructions, authority=Pubkey(key)), reason)
+        unverified.refused(registered(unverified, key), reason)
 
 
 def test_their_neighbours_are_not(unverified: World) -> None:
@@ -144,7 +196,7 @@ def test_their_neighbours_are_not(unverified: World) -> None:
         for sign in (0, 1):
             unverified.restore()
             key = (y | sign << 255).to_bytes(32, "little")
-            unverified.do(swapped(unverified.main.register(newcomer(unverified)), authority=Pubkey(key)))
+            unverified.do(registered(unverified, key))
 
 
 def test_the_runtime_takes_no_signature_of_a_weak_key_either(world: World) -> None:

@@ -35,7 +35,7 @@ from tests.contracts.program.curve import (
     times,
     with_y,
 )
-from tests.contracts.program.harness import Device, World, ed25519, key_of, sealed, unsigned
+from tests.contracts.program.harness import Device, World, ed25519, sealed, unsigned
 
 MESSAGE: Final = sha256(b"a message").digest() * 5 + bytes(31)
 SEED: Final = sha256(b"a key").digest()
@@ -245,11 +245,8 @@ def test_a_key_of_mixed_order_trades_as_any_other(world: World) -> None:
     """It is not refused at registration; what of its records the buyers' and sellers' PyNaCl takes settles, and nothing else."""
     key = MixedKey()
     world.keys[key.pubkey()] = key  # type: ignore[assignment]
-    world.fund(key_of("payer of nothing"))
-    seller = Device(key, 700, ParticipantRole.BATTERY)  # type: ignore[arg-type]
     buyer = Device(key, 701, ParticipantRole.AGGREGATOR)  # type: ignore[arg-type]
     world.do(world.main.register(buyer))
-    world.do(world.main.register(seller))
     deal = world.deal(buyer=buyer)
     body = unsigned(5, sender=701, recipient=bytes(world.seller.address), lot_id=1, price=deal.price, energy_wh=1_500)
     message = DOMAIN + world.main.network + body
