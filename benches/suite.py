@@ -17,6 +17,8 @@ from benches import (
     ready,
     records,
     session,
+    settlement,
+    signature_flood,
     signed,
 )
 from benches.plan import Plan
@@ -38,5 +40,7 @@ BENCHES: Final[Mapping[str, Bench]] = MappingProxyType(
         "crowd": crowd.run,
         "desks": desks.run,
         "ready": ready.run,
+        "settlement": settlement.run,
+        "signature_flood": signature_flood.run,
     }
 )

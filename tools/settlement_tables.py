@@ -36,7 +36,7 @@ RECORD_FIELDS: Final = {
 """What each field of the trailer holds."""
 
 LAMPORTS_PER_BYTE: Final = 6_960
-"""Of rent exemption: 3,480 a year and two years, on all public clusters and the local chain."""
+"""Of rent exemption, by the rule of the local chain: 3,480 a year, for two years."""
 ACCOUNT_OVERHEAD: Final = 128
 """Bytes that rent is charged for beyond an account's data."""
 TOKEN_ACCOUNT_SIZE: Final = 165
@@ -49,6 +49,7 @@ UNIT_PRICE: Final = 10_000
 PAID_BY: Final = {
     "Market": ("the admin, once", "never"),
     "Participant": ("the admin, once per device", "never"),
+    "DeviceKey": ("the admin, once per device", "never"),
     "Escrow": ("the aggregator, once", "never"),
     "Trade": ("the battery, per trade", "with `close_trade`"),
 }
@@ -112,12 +113,14 @@ def instructions() -> str:
 
 
 def _text(value: object) -> str:
-    return f"{value.first_s:g} to {value.limit_s:g}" if isinstance(value, Backoff) else f"{value:,g}"
+    if isinstance(value, Backoff):
+        return f"{value.first_s:g} to {value.limit_s:,g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _fields_of(owner: Any) -> Iterator[tuple[str, str, str]]:
     for name, what in attribute_docs(type(owner)).items():
-        yield f"`{name}`", _text(getattr(owner, name)), what
+        yield f"`{name}`", _text(getattr(owner, name)), what.replace(" (docs/settlement.md)", "")
 
 
 def settler() -> str:
@@ -150,7 +153,9 @@ def fees() -> str:
     rows = []
     for act, signatures in SIGNATURES.items():
         units, fee = COMPUTE_UNITS[act], signatures * LAMPORTS_PER_SIGNATURE
-        rows.append((f"`{act.value}`", signatures, f"{fee:,}", f"{units:,}", f"{fee + units * UNIT_PRICE // 1_000_000:,}"))
+        rows.append(
+            (f"`{act.value}`", signatures, f"{fee:,}", f"{units:,}", f"{fee + units * UNIT_PRICE // 1_000_000:,}")
+        )
     headings = ("transaction", ">signatures", ">fee, lamports", ">compute units asked for")
     return table((*headings, f">fee with `--unit-price {UNIT_PRICE}`"), rows)
 

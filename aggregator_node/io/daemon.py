@@ -163,12 +163,8 @@ class Links:
 
     def registered(self, registry: Registry) -> None:
         """The registry of now: a battery that is not in it any more, or revoked, is left."""
-        self._profile.registry, now = registry, system_now()
-        for connection in list(self._ended):
-            peer = connection.session.peer_id if connection.session else None
-            if peer is not None and not registry.admits(peer, now.wall_us):
-                self._metrics.count("security", "revoked")
-                connection.farewell(TerminateCode.NOT_AUTHORISED, "revoked", now)
+        self._profile.registry = registry
+        self._shell.dismiss_revoked(list(self._ended), registry)
 
     def view(self) -> dict[str, object]:
         """What `metrics.json` shows of this buyer."""

@@ -5,7 +5,6 @@ milliseconds, not throughput. A failed transaction fails each of its commits and
 """
 
 import asyncio
-import fcntl
 import sqlite3
 import threading
 import time
@@ -21,6 +20,7 @@ import msgspec
 from etp.effects import BidRow, Row
 from etp.units import WallUs
 from runtime.histogram import Histogram
+from runtime.io.state_lock import lock_directory
 
 FILE: Final = "journal.sqlite3"
 LOCK: Final = "journal.lock"
@@ -156,7 +156,7 @@ def to_bids(chunks: Iterable[tuple[int, bytes]], newest: int) -> Iterator[BidRow
 class Journal:
     """See the module. Open it in the loop's thread; all methods belong to that thread."""
 
-    def __init__(self, directory: Path, lock: IO[str], database: sqlite3.Connection) -> None:
+    def __init__(self, directory: Path, lock: IO[bytes], database: sqlite3.Connection) -> None:
         self.directory = directory
         self.fsync_ms = Histogram()
         self._dropped_by_loop = self._dropped_by_writer = 0  # one each, since neither thread waits for the other
@@ -185,15 +185,11 @@ class Journal:
     def open(cls, directory: Path, *, role: str, device_id: int) -> "Journal":
         """Open or begin a node's journal. Raises JournalInUse, JournalOfAnotherNode, JournalError."""
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = (directory / LOCK).open("a")
+            lock = lock_directory(directory, LOCK)
         except OSError as error:
             raise JournalError(f"state directory {directory} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise JournalInUse(directory) from error
+        if lock is None:
+            raise JournalInUse(directory)
         try:
             database = _prepare(directory, f"{role} {device_id}")
         except sqlite3.Error as error:

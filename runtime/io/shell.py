@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from etp.clock import Now
+from etp.codes import TerminateCode
 from etp.effects import (
     Broadcast,
     Commit,
@@ -27,6 +28,7 @@ from etp.effects import (
 )
 from etp.ids import Ids
 from etp.io.tcp import Connection
+from etp.registry import Registry
 from etp.roster import Roster
 from etp.session import Violation
 from etp.units import MonotonicS
@@ -129,6 +131,15 @@ class Shell:
         peer = connection.session.peer_id if connection.session else None
         said = {"peer": connection.remote, "device_id": peer, "reason": violation.reason}
         self._log.warning("violation", kind=violation.kind, **said)
+
+    def dismiss_revoked(self, connections: Iterable[Connection], registry: Registry) -> None:
+        """Tell those to go whose device is not in the registry any more, or revoked."""
+        now = self._clock()
+        for connection in connections:
+            peer = connection.session.peer_id if connection.session else None
+            if peer is not None and not registry.admits(peer, now.wall_us):
+                self.metrics.count("security", "revoked")
+                connection.farewell(TerminateCode.NOT_AUTHORISED, "revoked", now)
 
     async def quiet(self) -> None:
         """Wait until no commit is on its way."""

@@ -4,7 +4,6 @@ What gathers while a write is on its way to the disk goes into the next one, so 
 """
 
 import asyncio
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -17,6 +16,7 @@ from contracts.devnet.errors import DevnetError
 from contracts.devnet.ledger import LineReader, LineWriter, Record
 from runtime.io.journal import JournalInUse
 from runtime.io.key_file import KeyFileError, load_key, make_key
+from runtime.io.state_lock import lock_directory
 
 LEDGER: Final = "ledger.jsonl"
 LOCK: Final = "devnet.lock"
@@ -46,15 +46,11 @@ class Store:
     def open(cls, directory: Path) -> "Store":
         """Lock and open a chain's directory; made where it is missing. Raises JournalInUse, StoreError."""
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = (directory / LOCK).open("ab")
+            lock = lock_directory(directory, LOCK)
         except OSError as error:
             raise StoreError(f"state directory {directory} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise JournalInUse(directory) from error
+        if lock is None:
+            raise JournalInUse(directory)
         try:
             file = (directory / LEDGER).open("a+b", buffering=0)
         except OSError as error:

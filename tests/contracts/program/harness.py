@@ -5,9 +5,9 @@ send what no client would. Accounts are read with layouts written down here (doc
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -175,6 +175,12 @@ TOKENS: Final = Struct("<32s32sQI32sBIQQI32s")
 _PRECOMPILE: Final = Struct("<BB7H")
 
 
+@lru_cache(maxsize=4096)
+def associated(owner: Pubkey, mint: Pubkey) -> Pubkey:
+    """Of the Associated Token Account program; kept, since it is asked for all the time."""
+    return get_associated_token_address(owner, mint)
+
+
 def mint_account(authority: Pubkey, *, decimals: int = 6, supply: int = 0, initialised: bool = True) -> Account:
     """A mint of the SPL Token program; `authority` may freeze."""
     data = MINT.pack(1, bytes(authority), supply, decimals, initialised, 1, bytes(authority))
@@ -200,11 +206,11 @@ def amount_of(price: int, energy_wh: int) -> int:
 class Device:
     """A registered device: its key, id and role."""
 
-    key: Keypair
+    key: Keypair = field(compare=False)
     device_id: int
     role: ParticipantRole
 
-    @property
+    @cached_property
     def address(self) -> Pubkey:
         """Its authority."""
         return self.key.pubkey()
@@ -511,7 +517,7 @@ class Bazaar:
         self.place = Place.named(GENESIS, PROGRAM_ID, admin.pubkey(), name)
         self.make = Instructions(INTERFACE, self.place)
         self.address = self.place.market
-        self.fees = fees or get_associated_token_address(admin.pubkey(), mint)
+        self.fees = fees or associated(admin.pubkey(), mint)
         self._lots = count(1)
 
     # -- addresses and accounts
@@ -523,11 +529,11 @@ class Bazaar:
 
     def wallet(self, owner: Device | Pubkey) -> Pubkey:
         """The associated token account of a device or address."""
-        return get_associated_token_address(owner.address if isinstance(owner, Device) else owner, self.mint)
+        return associated(owner.address if isinstance(owner, Device) else owner, self.mint)
 
     def vault(self, buyer: Device) -> Pubkey:
         """The token account of a buyer's Escrow."""
-        return get_associated_token_address(self.place.escrow(buyer.device_id), self.mint)
+        return associated(self.place.escrow(buyer.device_id), self.mint)
 
     def state(self) -> Market:
         """The Market account."""
@@ -704,20 +710,21 @@ class Bazaar:
 
 
 class World(Chain):
-    """Two mints; three markets; in each the same two batteries and three aggregators, and a battery with a buyer's key."""
+    """Two mints; three markets; in each the same two batteries and three aggregators, and a battery with a buyer's key.
+
+    A `variant` has other keys, and so other addresses.
+    """
 
     DEPOSIT: Final = 10**9
     DISPUTE_WINDOW: Final = 3_600
 
-    def __init__(self, *, check_signatures: bool = True) -> None:
+    def __init__(self, *, check_signatures: bool = True, variant: str = "") -> None:
         super().__init__(check_signatures=check_signatures)
-        self.admin, self.arbiter, self.stranger = (
-            self.add_key(key_of(name)) for name in ("admin", "arbiter", "stranger")
-        )
-        self.other_admin = self.add_key(key_of("other admin"))
+        names = ("admin", "arbiter", "stranger", "other admin")
+        self.admin, self.arbiter, self.stranger, self.other_admin = (self.add_key(key_of(n + variant)) for n in names)
         battery, aggregator = ParticipantRole.BATTERY, ParticipantRole.AGGREGATOR
-        self.batteries = [Device(key_of(f"battery {n}"), 11 + n, battery) for n in range(2)]
-        self.aggregators = [Device(key_of(f"aggregator {n}"), U64 - n, aggregator) for n in range(3)]
+        self.batteries = [Device(key_of(f"battery {n}{variant}"), 11 + n, battery) for n in range(2)]
+        self.aggregators = [Device(key_of(f"aggregator {n}{variant}"), U64 - n, aggregator) for n in range(3)]
         self.seller, self.buyer = self.batteries[0], self.aggregators[0]
         self.twin = Device(self.buyer.key, 13, battery)
         """A battery that has the first aggregator's key, which the program lets nobody register."""
@@ -729,10 +736,8 @@ class World(Chain):
         self.usdc, self.sol = key_of("usdc").pubkey(), key_of("sol").pubkey()
         self.put(self.usdc, mint_account(self.admin.pubkey()))
         self.put(self.sol, mint_account(self.other_admin.pubkey(), decimals=9))
-        self.add_tokens(get_associated_token_address(self.admin.pubkey(), self.usdc), self.usdc, self.admin.pubkey())
-        self.add_tokens(
-            get_associated_token_address(self.other_admin.pubkey(), self.sol), self.sol, self.other_admin.pubkey()
-        )
+        self.add_tokens(associated(self.admin.pubkey(), self.usdc), self.usdc, self.admin.pubkey())
+        self.add_tokens(associated(self.other_admin.pubkey(), self.sol), self.sol, self.other_admin.pubkey())
         terms = Terms(
             arbiter=self.arbiter.pubkey(),
             fee_bps=50,

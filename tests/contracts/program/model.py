@@ -352,6 +352,10 @@ class Books:
 
     # -- limits
 
+    def having(self, *statuses: int) -> list[Deal]:
+        """The deals whose trades have one of these statuses."""
+        return [line.deal for line in self.lines.values() if line.status in statuses]
+
     def limits(self) -> Iterator[tuple[str, Deal, int]]:
         """(act, deal, second) for each second on which something about a trade becomes possible, or no longer is."""
         for line in self.lines.values():

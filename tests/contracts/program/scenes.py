@@ -11,7 +11,6 @@ from solders.system_program import ID as SYSTEM_PROGRAM
 from solders.sysvar import CLOCK, RENT
 from solders.sysvar import INSTRUCTIONS as INSTRUCTIONS_SYSVAR
 from solders.token import ID as TOKEN_PROGRAM
-from solders.token.associated import get_associated_token_address
 
 from contracts.accounts import ParticipantRole
 from contracts.addresses import PROGRAM_ID
@@ -23,6 +22,7 @@ from tests.contracts.program.harness import (
     Bazaar,
     Device,
     World,
+    associated,
     key_of,
     mint_account,
     token_data,
@@ -203,10 +203,10 @@ def crowd(world: World) -> dict[str, Pubkey]:
         found[name] = getattr(world, name).pubkey()
     for index, device in enumerate(world.devices[:-1]):
         found[f"device {index}"] = device.address
-    return found | _lookalikes(world)
+    return found | lookalikes(world)
 
 
-def _lookalikes(world: World) -> dict[str, Pubkey]:
+def lookalikes(world: World) -> dict[str, Pubkey]:
     """What an attacker can make: token accounts and mints of its own."""
     made: dict[str, Account] = {
         "a second mint": mint_account(world.stranger.pubkey()),
@@ -227,6 +227,6 @@ def _lookalikes(world: World) -> dict[str, Pubkey]:
     for name, account in made.items():
         found[name] = key_of(name).pubkey()
         world.put(found[name], account)
-    stranger = get_associated_token_address(world.stranger.pubkey(), world.usdc)
+    stranger = associated(world.stranger.pubkey(), world.usdc)
     world.put(stranger, Account(SOL, token_data(world.usdc, world.stranger.pubkey(), 10**9), TOKEN_PROGRAM))
     return found | {"a stranger's wallet": stranger}

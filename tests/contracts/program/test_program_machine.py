@@ -8,7 +8,6 @@ instructions; the long one, 50,000:
 """
 
 import os
-from dataclasses import astuple
 from time import perf_counter
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -22,12 +21,17 @@ from spl.token.instructions import create_idempotent_associated_token_account
 from contracts.accounts import ParticipantRole
 from tests.contracts.program.harness import (
     DAY,
+    DEFAULTED,
+    DISPUTED,
     ERRORS,
     FUNDS,
+    HELD,
     MAX_AHEAD,
     MAX_ENERGY,
     MAX_PRICE,
     NOW,
+    PAID,
+    REFUNDED,
     SIGNERS,
     SLOTS,
     U64,
@@ -46,7 +50,7 @@ from tests.contracts.program.harness import (
     unsigned_by,
 )
 from tests.contracts.program.model import Books, Purse, Tally
-from tests.contracts.program.scenes import crowd
+from tests.contracts.program.scenes import crowd, lookalikes
 
 STEPS: Final = int(os.environ.get("ETP_PROGRAM_STEPS", "2000"))
 LENGTH: Final = 100
@@ -54,7 +58,7 @@ LENGTH: Final = 100
 MARKETS: Final = 2
 BATTERIES: Final = 2
 AGGREGATORS: Final = 3
-LOTS: Final = 6
+LOTS: Final = 12
 NEW_IDS: Final = range(900, 904)
 
 
@@ -73,7 +77,7 @@ class Draw(NamedTuple):
 markets = st.integers(0, MARKETS - 1)
 buyers = st.integers(0, AGGREGATORS - 1)
 sellers = st.integers(0, BATTERIES - 1)
-lots = st.integers(0, 20).map(lambda n: n % (LOTS + 1))
+lots = st.integers(0, 40).map(lambda n: n % LOTS + 1 if n else 0)
 amounts = st.one_of(st.sampled_from((0, 1, 500_000, 10**9, U64)), st.integers(1, 2 * 10**9))
 prices = st.sampled_from((0, 1, 3, 999, 250_001, 400_000, MAX_PRICE, MAX_PRICE + 1))
 energies = st.sampled_from((0, 1, 500, 1_500, 4_000, 2_000_000, MAX_ENERGY, MAX_ENERGY + 1))
@@ -115,18 +119,14 @@ class Ring(World):
 
     def __init__(self) -> None:
         super().__init__()
+        self.strangers = list(crowd(self).values())
+        self.restore()  # the trades of the crowd; their addresses stay among the strangers
+        lookalikes(self)
         late = Device(self.fund(key_of("late")), 606, ParticipantRole.AGGREGATOR)
         self.buyers = [*self.aggregators[: AGGREGATORS - 1], late]
-        self.markets = (self.main, self.other)
         self.spares = [self.fund(key_of(f"spare {n}")) for n in range(4)]
+        self.markets = (self.main, self.other)
         for bazaar in self.markets:
-            self.do(bazaar.register(late))
-            self.add_tokens(bazaar.wallet(late), bazaar.mint, late.address, FUNDS)
-            escrow = bazaar.place.escrow(late.device_id)
-            self.events([create_idempotent_associated_token_account(self.payer.pubkey(), escrow, bazaar.mint)])
-        self.strangers = list(crowd(self).values())
-        super().restore()
-        for bazaar in self.markets:  # what `restore` took back
             self.do(bazaar.register(late))
             self.add_tokens(bazaar.wallet(late), bazaar.mint, late.address, FUNDS)
             escrow = bazaar.place.escrow(late.device_id)
@@ -234,7 +234,11 @@ class Machine(RuleBasedStateMachine):
         if self._send(bazaar.close_trade(deal), books.reasons_to_close(deal, self.now)):
             books.did_close(deal)
 
-    def _known_deal(self, index: int) -> tuple[int, Deal]:
+    def _known_deal(self, index: int, *statuses: int) -> tuple[int, Deal]:
+        """One whose trade has one of these statuses, if there is one; every fifth time, and else, any that ever was."""
+        suitable = [(m, deal) for m, books in enumerate(self.books) for deal in books.having(*statuses)]
+        if suitable and index % 5:
+            return suitable[index % len(suitable)]
         return self.deals[-1 - index % len(self.deals)]
 
     # -- money
@@ -296,55 +300,55 @@ class Machine(RuleBasedStateMachine):
         energy = min(MAX_ENERGY, purse.available * 1_000 // drawn.price + 1_500)
         self._default(*self._deal(drawn._replace(energy=energy)))
 
-    @precondition(lambda self: any(line.status == 3 for books in self.books for line in books.lines.values()))
+    @precondition(lambda self: any(books.having(DEFAULTED) for books in self.books))
     @rule(index=st.integers(0, 30))
     def cure_a_default(self, index: int) -> None:
         """Deposit what is missing, and settle."""
-        due = [(m, line) for m, books in enumerate(self.books) for line in books.lines.values() if line.status == 3]
-        market, line = due[index % len(due)]
-        bazaar, books, buyer = self.ring.markets[market], self.books[market], line.deal.buyer
-        amount = max(1, line.deal.amount - books.purses.get(buyer.device_id, Purse()).available)
+        due = [(m, deal) for m, books in enumerate(self.books) for deal in books.having(DEFAULTED)]
+        market, deal = due[index % len(due)]
+        bazaar, books, buyer = self.ring.markets[market], self.books[market], deal.buyer
+        amount = max(1, deal.amount - books.purses.get(buyer.device_id, Purse()).available)
         if self._send(bazaar.deposit(buyer, amount), books.reasons_to_deposit(buyer, amount)):
             books.did_deposit(buyer, amount)
-        self._settle(market, line.deal)
+        self._settle(market, deal)
 
-    @precondition(lambda self: self.deals)
+    @precondition(lambda self: any(books.having(HELD, DISPUTED) for books in self.books))
     @rule(index=st.integers(0, 30), pause=pauses)
     def release(self, index: int, pause: int) -> None:
         """Whether or not it is due."""
         self.ring.now += pause
-        self._release(*self._known_deal(index))
+        self._release(*self._known_deal(index, HELD, DISPUTED))
 
-    @precondition(lambda self: self.deals)
+    @precondition(lambda self: any(books.having(HELD) for books in self.books))
     @rule(index=st.integers(0, 30))
     def dispute(self, index: int) -> None:
         """By the deal's buyer."""
-        self._dispute(*self._known_deal(index))
+        self._dispute(*self._known_deal(index, HELD))
 
-    @precondition(lambda self: self.deals)
+    @precondition(lambda self: any(books.having(HELD, DISPUTED) for books in self.books))
     @rule(index=st.integers(0, 30), code=st.sampled_from((1, 2, 1, 2, 0, 3, 6)))
     def refund(self, index: int, code: int) -> None:
         """By the deal's seller."""
-        market, deal = self._known_deal(index)
+        market, deal = self._known_deal(index, HELD, DISPUTED)
         bazaar, books = self.ring.markets[market], self.books[market]
         if self._send(bazaar.refund(deal, bazaar.terminate(deal, code)), books.reasons_to_refund(deal, code)):
             books.did_refund(deal)
 
-    @precondition(lambda self: self.deals)
+    @precondition(lambda self: any(books.having(DISPUTED) for books in self.books))
     @rule(index=st.integers(0, 30), to_battery=st.booleans())
     def resolve(self, index: int, to_battery: bool) -> None:
         """Either way."""
-        market, deal = self._known_deal(index)
+        market, deal = self._known_deal(index, DISPUTED)
         bazaar, books = self.ring.markets[market], self.books[market]
         if self._send(bazaar.resolve(deal, to_battery=to_battery), books.reasons_to_resolve(deal)):
             books.did_resolve(deal, to_battery=to_battery)
 
-    @precondition(lambda self: self.deals)
+    @precondition(lambda self: any(books.having(PAID, REFUNDED, DEFAULTED) for books in self.books))
     @rule(index=st.integers(0, 30), pause=pauses)
     def close_trade(self, index: int, pause: int) -> None:
         """Whether or not it is due."""
         self.ring.now += pause
-        self._close_trade(*self._known_deal(index))
+        self._close_trade(*self._known_deal(index, PAID, REFUNDED, DEFAULTED))
 
     @precondition(lambda self: any(books.lines for books in self.books))
     @rule(index=st.integers(0, 100), offset=st.sampled_from((-1, 0, 1)))
@@ -401,10 +405,10 @@ class Machine(RuleBasedStateMachine):
         name = name_of(instructions[-1])
         signers = SIGNERS[name]
         Machine.sent += 1
-        if signers and how % 5 == 0:
+        if signers and how % 8 == 0:
             self.ring.refused(unsigned_by(instructions, signers[slot % len(signers)]))
             return
-        if "participant" in SLOTS[name] and name in {"register", "revoke"} and how % 5 == 1:
+        if "participant" in SLOTS[name] and name in {"register", "revoke"} and how % 8 == 1:
             self.ring.refused(read_only(instructions, "participant"))
             return
         slots = [found for found in SLOTS[name] if (name, found) not in CLOSED_SLOTS]
@@ -458,7 +462,11 @@ class Machine(RuleBasedStateMachine):
                 escrow = bazaar.escrow(buyer)
                 assert escrow[3:] == (purse.available, purse.held, purse.asked, purse.since)
                 assert vault == escrow.available + escrow.held
-                lines = [line for line in books.lines.values() if line.deal.buyer == buyer and line.status in {1, 5}]
+                lines = [
+                    line
+                    for line in books.lines.values()
+                    if line.deal.buyer == buyer and line.status in {HELD, DISPUTED}
+                ]
                 assert escrow.held == sum(line.deal.amount for line in lines)
 
     @invariant()
@@ -476,7 +484,7 @@ class Machine(RuleBasedStateMachine):
         for market, (bazaar, books) in enumerate(zip(self.ring.markets, self.books, strict=True)):
             for device in (*self.ring.batteries, *self.ring.buyers, self.ring.twin):
                 found = bazaar.participant(device)
-                assert found[5:] == astuple(books.tallies[device.device_id])
+                assert found[5:] == tuple(vars(books.tallies[device.device_id]).values())
                 before = self.counters.get((market, device.device_id), (0, 0, 0, 0))
                 assert all(old <= new for old, new in zip(before, found[6:], strict=True))
                 self.counters[market, device.device_id] = found[6:]
@@ -512,7 +520,7 @@ def test_random_instructions_do_what_the_model_says() -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=-(-STEPS // LENGTH),
+            max_examples=STEPS * 5 // 4 // LENGTH + 1,  # some runs end early
             stateful_step_count=LENGTH,
             deadline=None,
             database=None,
@@ -523,7 +531,7 @@ def test_random_instructions_do_what_the_model_says() -> None:
     )
     seconds = perf_counter() - began
     print(f"\n{Machine.sent} instructions, {Machine.succeeded} of them succeeded, {seconds:.1f} s")  # noqa: T201 - for -s
-    assert Machine.sent >= STEPS * 9 // 10
-    assert Machine.succeeded >= Machine.sent // 8
+    assert Machine.sent >= STEPS
+    assert Machine.succeeded >= Machine.sent // 5
     assert isinstance(Machine.world, Chain)
     assert Machine.world.now >= NOW

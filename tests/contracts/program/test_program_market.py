@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from solders.account import Account
 from solders.system_program import ID as SYSTEM_PROGRAM
-from solders.token.associated import get_associated_token_address
 
 from contracts.addresses import PROGRAM_ID
 from tests.contracts.program.harness import (
@@ -23,6 +22,7 @@ from tests.contracts.program.harness import (
     US,
     Bazaar,
     World,
+    associated,
     reshaped,
     swapped,
 )
@@ -195,7 +195,7 @@ def test_an_admin_without_lamports_opens_nothing(world: World) -> None:
 
 def test_set_market_changes_the_rules_and_nothing_else(world: World) -> None:
     before = world.main.state()
-    fees = get_associated_token_address(world.seller.address, world.usdc)
+    fees = associated(world.seller.address, world.usdc)
     changes: dict[str, Any] = {
         "fee_bps": 7,
         "min_amount": 5,
@@ -331,7 +331,7 @@ def test_new_rules_leave_held_trades_as_they_were_made(world: World) -> None:
     deal = world.deal()
     world.do(world.main.settle(deal))
     before = world.main.trade(deal)
-    fees = get_associated_token_address(world.batteries[1].address, world.usdc)
+    fees = associated(world.batteries[1].address, world.usdc)
     world.main.change(fee_bps=100, min_amount=10**9, dispute_window=10 * DAY, fees=fees)
     assert world.main.trade(deal) == before
     world.now = before.release_at
