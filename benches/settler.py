@@ -38,6 +38,7 @@ from etp.record import seal
 from etp.units import DeviceId, MessageId
 from runtime.histogram import Metrics
 from runtime.io.journal import Journal
+from runtime.io.logging import set_up
 
 NAME: Final = "bench"
 BATTERY, BUYER = DeviceId(101), DeviceId(500)
@@ -78,7 +79,7 @@ class Bench:
             [self.rpc],
             commit=self._journal.commit,
             write=self._journal.write,
-            metrics=Metrics(system_now()),
+            metrics=Metrics(),
             clock=system_now,
         )
 
@@ -228,6 +229,7 @@ def main() -> None:
     parser.add_argument("mint")
     parser.add_argument("directory", type=Path)
     asked = parser.parse_args()
+    set_up("warning")
     asyncio.run(serve(asked.url, asked.mint, asked.directory))
 
 

@@ -14,10 +14,10 @@ from etp.clock import Now
 from etp.codes import MessageType, RejectCode, Role, TerminateCode
 from etp.effects import Commit, Count, Effect, Lookup, Row, Send, Write
 from etp.frame import FRAME_SIZE, Frame, decode
+from etp.limits import Limits
 from etp.profile import Received
 from etp.record import is_signed_by, trailer
 from etp.session import Session, Violation
-from etp.limits import Limits
 from etp.signed import EVIDENT, Signed
 from etp.timing import Timing
 from etp.units import DeviceId, LotId, MicroPerKwh, Wh

@@ -169,9 +169,7 @@ class House:
         device, mark = int.from_bytes(raw[9:17], "little"), len(self.sent)
         reading = self.profile.read(raw, DeviceId(device), at(self.second))
         if isinstance(reading, Received):
-            self.do(
-                self.desk.receive(DeviceId(device), reading.frame, raw, at(self.second), fresh=reading.fresh)
-            )
+            self.do(self.desk.receive(DeviceId(device), reading.frame, raw, at(self.second), fresh=reading.fresh))
         return [(frame, sent) for to, frame, sent in self.sent[mark:] if to == device]
 
     def wait(self, seconds: float) -> None:
@@ -191,9 +189,7 @@ class House:
         """Bid, close; the Accept."""
         self.give(hand.bid(self.lot_id, micro, wh, wall_us=self.wall()))
         self.wait(0.25)
-        return next(
-            raw for to, frame, raw in reversed(self.sent) if (to, frame.message_type) == (hand.device, 4)
-        )
+        return next(raw for to, frame, raw in reversed(self.sent) if (to, frame.message_type) == (hand.device, 4))
 
     def traded(self, hand: Hand) -> tuple[bytes, bytes]:
         """A whole trade: its Accept and its Confirm."""
@@ -256,7 +252,11 @@ def test_a_bid_without_a_time_cannot_be_repeated_with_other_content(house: House
 def test_a_confirm_for_the_open_lot_is_no_way_to_a_refund(house: House, hand: Hand) -> None:
     """Before, with and after a bid in it: refused, kept as evidence, and nothing that the chain would take is signed."""
     fake = messages.accept(
-        BESS, energy=Wh(1000), paid=MicroPerKwh(140_000), bid_price=MicroPerKwh(140_000), offer=messages.Offer(Wh(0), Wh(0))
+        BESS,
+        energy=Wh(1000),
+        paid=MicroPerKwh(140_000),
+        bid_price=MicroPerKwh(140_000),
+        offer=messages.Offer(Wh(0), Wh(0)),
     )
     accept = Hand(BESS, to=hand.device).record(fake, lot_id=house.lot_id, wall_us=house.wall())
     before = hand.confirm(accept, wall_us=house.wall())
@@ -274,7 +274,9 @@ def test_a_confirm_for_the_open_lot_is_no_way_to_a_refund(house: House, hand: Ha
 def test_a_confirm_for_a_lot_to_come_is_no_way_to_a_refund(house: House, hand: Hand, ahead_us: int) -> None:
     """Lot ids can be guessed: of none that may yet be given does the battery sign an end."""
     accept = Hand(BESS, to=hand.device).record(
-        messages.accept(BESS, energy=Wh(1), paid=MicroPerKwh(1), bid_price=MicroPerKwh(1), offer=messages.Offer(Wh(0), Wh(0))),
+        messages.accept(
+            BESS, energy=Wh(1), paid=MicroPerKwh(1), bid_price=MicroPerKwh(1), offer=messages.Offer(Wh(0), Wh(0))
+        ),
         lot_id=house.profile.ids.last + ahead_us,
         wall_us=house.wall(),
     )
@@ -289,7 +291,11 @@ def test_a_confirm_while_the_lot_is_being_reserved(house: House, hand: Hand) -> 
     house.give(hand.bid(lot_id, 140_000, 1000, wall_us=house.wall()))
     house.wait(0.25)
     fake = messages.accept(
-        BESS, energy=Wh(1000), paid=MicroPerKwh(140_000), bid_price=MicroPerKwh(140_000), offer=messages.Offer(Wh(0), Wh(0))
+        BESS,
+        energy=Wh(1000),
+        paid=MicroPerKwh(140_000),
+        bid_price=MicroPerKwh(140_000),
+        offer=messages.Offer(Wh(0), Wh(0)),
     )
     accept = Hand(BESS, to=hand.device).record(fake, lot_id=lot_id, wall_us=house.wall())
     early = hand.confirm(accept, wall_us=house.wall())
@@ -540,11 +546,11 @@ class RefundMachine(RuleBasedStateMachine):
 
     def accept_for(self, who: int) -> bytes | None:
         """The newest Accept to a buyer."""
-        return next(
-            (raw for to, frame, raw in reversed(self.house.sent) if (to, frame.message_type) == (who, 4)), None
-        )
+        return next((raw for to, frame, raw in reversed(self.house.sent) if (to, frame.message_type) == (who, 4)), None)
 
-    @rule(who=st.sampled_from(BUYERS), micro=st.sampled_from((130_000, 140_000)), wh=st.sampled_from((1000, 3000, 6412)))
+    @rule(
+        who=st.sampled_from(BUYERS), micro=st.sampled_from((130_000, 140_000)), wh=st.sampled_from((1000, 3000, 6412))
+    )
     def bid(self, who: int, micro: int, wh: int) -> None:
         """In the open lot."""
         self.give(self.hands[who].bid(self.house.lot_id, micro, wh, wall_us=self.house.wall()))

@@ -78,7 +78,6 @@ def test_the_golden_records_verify(tmp_path: Path) -> None:
     for one, vector in zip(shown, VECTORS["records"], strict=True):
         said = one["trailer"]
         assert (said["price"], said["energy"], said["lot_id"]) == (vector["price"], vector["energy"], vector["lot_id"])
-        assert MessageType(one["frame"]["message_type"]).name.lower() in vector["name"].split(":")[0] or "the" in vector["name"] or " " in vector["name"]
 
 
 def test_a_right_signature_is_said_to_be_right(market: list[str]) -> None:
@@ -90,7 +89,10 @@ def test_a_right_signature_is_said_to_be_right(market: list[str]) -> None:
 
 
 REFUSED = {
-    "another market": (Hand(500, network=Network("other")).query(message_id=NOW_US), "its signature is not of device 500"),
+    "another market": (
+        Hand(500, network=Network("other")).query(message_id=NOW_US),
+        "its signature is not of device 500",
+    ),
     "another key": (Hand(500, key=pair(501)).query(message_id=NOW_US), "its signature is not of device 500"),
     "a stranger": (Hand(STRANGER).query(message_id=NOW_US), f"device {STRANGER} is not in the registry"),
     "a flipped bit of the frame": (flipped(QUERY, 8 * 60), "its signature is not"),

@@ -86,7 +86,10 @@ def test_a_device_is_added_by_its_key_or_its_file(path: Path, tmp_path: Path) ->
 
 
 WRONG = {
-    "two keys for a device": (["500", "aggregator", OTHER], ["device 500 is there twice; a new key is a new device_id"]),
+    "two keys for a device": (
+        ["500", "aggregator", OTHER],
+        ["device 500 is there twice; a new key is a new device_id"],
+    ),
     "a key for two devices": (["501", "aggregator", KEY], ["devices 500 and 501 have the same key"]),
     "no key": (["501", "aggregator", "nonsense"], ["--key", "32 bytes in base58"]),
     "a short key": (["501", "aggregator", KEY[:20]], ["--key", "32 bytes in base58"]),

@@ -522,7 +522,9 @@ def test_a_plain_frame_to_a_signed_node_ends_at_its_length(bess: Signed) -> None
 
 
 @pytest.mark.parametrize(
-    ("device", "counts"), [(PLAIN_BUYER, True), (BUYERS[0], False), (STRANGER, False)], ids=["plain", "signed", "stranger"]
+    ("device", "counts"),
+    [(PLAIN_BUYER, True), (BUYERS[0], False), (STRANGER, False)],
+    ids=["plain", "signed", "stranger"],
 )
 def test_a_plain_node_with_a_registry_hears_its_plain_members_only(device: DeviceId, counts: bool) -> None:
     """A device that is registered for `signed` cannot be impersonated by bare frames."""

@@ -110,7 +110,10 @@ def test_a_device_that_is_in_no_registry_is_told_the_command(market: Path, journ
 
 
 MISMATCHES = {
-    "the key of another node": ({"key": "102.json"}, ["key is", "the registry has key", "a new key needs a new device_id"]),
+    "the key of another node": (
+        {"key": "102.json"},
+        ["key is", "the registry has key", "a new key needs a new device_id"],
+    ),
     "another role": ({"role": Role.AGGREGATOR}, ["device_id is 101", "registered as bess, not aggregator"]),
 }
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Final
 
 from contracts.outbox import KIND, Entry
+from contracts.settler import Settler
 from contracts.settler_limits import SettlerLimits, SettlerTiming
 from contracts.transactions import Signer
 from sim.scheduler import Scheduler
@@ -269,8 +270,8 @@ class World:
     def settle_all(self, until_s: float) -> None:
         """Let time go on until every trade is over, or it is too late."""
         while not self.is_over and self.scheduler.time_s < until_s:
+            assert not self.rules.broken, "; ".join(str(each) for each in self.rules.broken[:3])
             self.scheduler.run(self.scheduler.time_s + LOOK_S)
-            assert not self.rules.broken or self.scheduler.time_s < until_s, [str(each) for each in self.rules.broken]
         assert self.is_over, "not settled in time: " + ", ".join(self.unsettled())
 
     @property
@@ -286,7 +287,7 @@ class World:
         found = (self.node.disk.find(KIND, str(lot)) for lot in self.entries)
         return [f"{each.lot_id} {each.state}: {each.body['reason']}" for each in found if each and each.pending]
 
-    def _settler(self) -> "object":
+    def _settler(self) -> Settler:
         assert self.node.settler is not None
         return self.node.settler
 

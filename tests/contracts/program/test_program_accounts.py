@@ -9,11 +9,14 @@ from solders.instruction import AccountMeta
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM_PROGRAM
+from solders.sysvar import CLOCK
 from solders.token import ID as TOKEN_PROGRAM
 
 from contracts.addresses import PROGRAM_ID
+from contracts.instructions import ED25519_PROGRAM
 from tests.contracts.program.harness import (
     ERRORS,
+    IDL,
     SIGNERS,
     SLOTS,
     SOL,
@@ -70,6 +73,15 @@ def test_each_instruction_succeeds_in_its_scene(world: World, scene: Play) -> No
     (event,) = world.events(played.instructions)
     assert event.name == played.event
     assert bytes(event.data.market) == bytes(played.bazaar.address)
+
+
+def test_every_instruction_and_event_of_the_idl_has_a_scene(world: World) -> None:
+    played = []
+    for scene in SCENES.values():
+        played.append(scene(world))
+        world.restore()
+    assert {name_of(each.instructions[-1]) for each in played} == set(SLOTS)
+    assert {each.event for each in played} == {event.name for event in IDL.events or ()}
 
 
 @each_scene
@@ -164,6 +176,20 @@ def test_no_account_takes_the_place_of_another(world: World, scene: Play) -> Non
                 continue  # the same payer's, and as old
             reason = world.refused(swapped(instructions, **{slot: address}))
             assert reason in OWN, (slot, who, reason)
+
+
+@each_scene
+def test_programs_and_the_sysvar_are_those_and_no_others(world: World, scene: Play) -> None:
+    instructions = scene(world).instructions
+    slots = SLOTS[name_of(instructions[-1])]
+    strangers = [TOKEN_2022, ED25519_PROGRAM, CLOCK, world.stranger.pubkey(), key_of("nothing").pubkey()]
+    for slot, error in (
+        ("system_program", "WrongProgram"),
+        ("token_program", "WrongProgram"),
+        ("instructions", "WrongSysvar"),
+    ):
+        for stranger in strangers if slot in slots else ():
+            world.refused(swapped(instructions, **{slot: stranger}), error)
 
 
 _KINDS: Final = {

@@ -12,6 +12,7 @@ from tests.contracts.program.harness import (
     NOW,
     SOL,
     U64,
+    US,
     Device,
     Escrow,
     World,
@@ -197,6 +198,24 @@ def test_money_that_was_asked_for_pays_until_it_leaves(world: World) -> None:
     later = world.deal(2, stamp_us=world.now * 10**6)
     world.refused(main.settle(later), "EscrowTooShort")
     world.do(main.record_default(later))
+
+
+def test_a_request_that_came_due_may_be_taken_at_any_moment(world: World) -> None:
+    """The delay outruns the Confirms that were signed before the request, not those after it.
+
+    Hence what is asked for is nobody's promise: the client counts it as gone (contracts/exposure.py, `free`).
+    """
+    main = world.main
+    world.do(main.request_withdraw(world.buyer, U64))
+    before = world.deal(1, stamp_us=(NOW - 1) * US)
+    world.now = NOW + main.terms.settle_window - 1
+    world.do(main.settle(before))
+    world.now = NOW + main.terms.withdraw_delay + 365 * DAY
+    after = world.deal(2, stamp_us=world.now * US)
+    world.do(main.deposit(world.buyer, 10**9))
+    world.do(main.withdraw(world.buyer))
+    world.refused(main.settle(after), "EscrowTooShort")
+    world.do(main.release(before))
 
 
 def test_a_request_that_finds_nothing_is_gone_as_well(world: World) -> None:

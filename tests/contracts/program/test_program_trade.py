@@ -7,6 +7,7 @@ import pytest
 from solders.account import Account
 from solders.system_program import ID as SYSTEM_PROGRAM
 from solders.system_program import TransferParams, transfer
+from solders.token import ID as TOKEN_PROGRAM
 
 from etp.codes import MessageType
 from tests.contracts.program.harness import (
@@ -25,6 +26,7 @@ from tests.contracts.program.harness import (
     World,
     key_of,
     swapped,
+    token_data,
 )
 
 
@@ -340,6 +342,17 @@ def test_the_arbiter_gives_it_back_to_the_buyer(world: World) -> None:
     assert counters(main, deal) == [(0, 0, 1, 1), (0, 0, 1, 0)]
 
 
+def test_a_battery_cannot_stop_a_refund_with_its_own_account(world: World) -> None:
+    """Closed, given away or never made: who gets nothing has nothing to say."""
+    main, deal = world.main, disputed(world)
+    payout = main.wallet(deal.seller)
+    given = token_data(world.usdc, world.stranger.pubkey())
+    for account in (None, Account(SOL, given, TOKEN_PROGRAM), Account(SOL, b"", SYSTEM_PROGRAM)):
+        world.put(payout, account)
+        world.refused(main.resolve(deal, to_battery=True), "WrongTokenAccount")
+    world.do(main.resolve(deal, to_battery=False))
+
+
 def test_the_arbiter_of_the_day_decides_and_no_other(world: World) -> None:
     main, deal = world.main, disputed(world)
     for signer in (world.admin.pubkey(), deal.buyer.address, deal.seller.address, world.stranger.pubkey()):
@@ -384,6 +397,20 @@ def test_the_time_counts_from_the_message_in_whole_seconds(world: World) -> None
     world.refused(world.instant.close_trade(deal), "CloseTooEarly")
     world.now += 1
     world.do(world.instant.close_trade(deal))
+
+
+def test_a_closed_lot_takes_a_new_confirm_and_no_old_one(world: World) -> None:
+    """Both sides signed again, so that is a new trade; the address is made anew, with counters that go on."""
+    main, deal = world.main, refunded(world)
+    world.now = main.closes_at(deal)
+    world.do(main.close_trade(deal))
+    world.refused(main.settle(deal), "MessageTooOld")
+    again = deal.with_(stamp_us=world.now * US)
+    world.do(main.settle(again))
+    assert main.trade(again).message_id == again.stamp_us
+    world.now += main.terms.dispute_window
+    world.do(main.release(again))
+    assert counters(main, again) == [(1, 0, 0, 1), (1, 0, 0, 0)]
 
 
 def test_all_lamports_go_back_those_that_others_sent_as_well(world: World) -> None:
