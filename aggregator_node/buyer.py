@@ -20,12 +20,11 @@ from etp.clock import Now
 from etp.clock_check import clock_warning
 from etp.codes import MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Count, Effect, Envelope, Log, Lookup, Row, Scalar, Send, Write
-from etp.evidence import Evidence
+from etp.evidence import UNPROVEN, Evidence
 from etp.frame import Frame
 from etp.profile import Profile
 from etp.record import NO_LOT, lot_of, message_id_of, sender_of
 from etp.session import Violation
-from etp.signed import EVIDENT
 from etp.state import AffairInput, AffairState
 from etp.timing import Timing, is_from_future, is_late
 from etp.units import MICRO_PER_CENT, DeviceId, LotId, Micro, MicroPerKwh, MonotonicS, Wh, money
@@ -186,9 +185,9 @@ class Buyer:
 
     def blamed(self, violation: Violation, now: Now) -> list[Effect]:
         """A message against the rules: what concerns identity is kept, as it came."""
-        if violation.kind not in EVIDENT or not violation.raw:
+        if violation.kind not in UNPROVEN or not violation.raw:
             return []
-        return self._evidence.keep(sender_of(violation.raw), violation.kind, [violation.raw], now, proven=False)
+        return self._evidence.keep(sender_of(violation.raw), violation.kind, [violation.raw], now)
 
     def _too_old(self, frame: Frame, now: Now) -> bool:
         late = is_late(

@@ -28,6 +28,7 @@ class AggregatorSettings(NodeSettings):
     )
     strategy: Literal["random", "conservative", "aggressive", "truthful"] = Field("truthful", description="how it bids")
     peer: list[str] = Field(
-        [], description="battery to dial where multicast does not reach, HOST:PORT; may be repeated"
+        [],
+        description="battery to dial where multicast does not reach, DEVICE_ID@HOST:PORT (in plain HOST:PORT will do)",
     )
     until_filled: bool = Field(default=False, description="end with status 0 once the demand is held")

@@ -21,12 +21,12 @@ from etp.clock import Now
 from etp.clock_check import clock_warning
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.effects import Broadcast, Commit, Count, Disconnect, Effect, Envelope, Log, Lookup, Row, Send, Write
+from etp.evidence import UNPROVEN
 from etp.frame import Frame
 from etp.limits import Limits
 from etp.profile import Profile
 from etp.record import lot_of, sender_of
 from etp.session import Violation
-from etp.signed import EVIDENT
 from etp.state import LotState
 from etp.timing import TIMING, Timing
 from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
@@ -197,9 +197,9 @@ class Desk:
 
     def blamed(self, violation: Violation, now: Now) -> list[Effect]:
         """A message against the rules: what concerns identity is kept, as it came."""
-        if violation.kind not in EVIDENT or not violation.raw:
+        if violation.kind not in UNPROVEN or not violation.raw:
             return []
-        return self._books.kept.keep(sender_of(violation.raw), violation.kind, [violation.raw], now, proven=False)
+        return self._books.kept.keep(sender_of(violation.raw), violation.kind, [violation.raw], now)
 
     def _bid(self, affair: Affair, frame: Frame, raw: bytes, now: Now, *, fresh: bool) -> list[Effect]:
         effects = self._bids.receive(affair, frame, raw, now, fresh=fresh)

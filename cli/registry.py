@@ -13,7 +13,7 @@ from etp.codes import Role
 from etp.registry import Member, Network, Registry, RegistryError
 from etp.units import DeviceId, WallUs
 from runtime.io.key_file import KeyFileError, load_key
-from runtime.io.registry_file import RegistryFileError, load_registry, save_registry
+from runtime.io.registry_file import RegistryFileError, change_registry, load_registry, save_registry
 from runtime.registry import base58, from_base58
 
 FAILED = 1
@@ -64,7 +64,7 @@ def add(
     try:
         public = load_key(Path(key)).public if Path(key).is_file() else from_base58(key, "--key")
         member = Member(DeviceId(device_id), Role(role), public, profile)
-        save_registry(registry, load_registry(registry).added(member))
+        change_registry(registry, lambda before: before.added(member))
     except (RegistryError, RegistryFileError, KeyFileError) as error:
         raise _fail(error) from error
 
@@ -78,7 +78,7 @@ def revoke(
     """Revoke a device: running nodes end its sessions within seconds, and nothing counts that it says from then on."""
     try:
         since = WallUs(round((time.time() if at is None else at) * 1_000_000))
-        save_registry(registry, load_registry(registry).revoked(device_id, since))
+        change_registry(registry, lambda before: before.revoked(device_id, since))
     except (RegistryError, RegistryFileError) as error:
         raise _fail(error) from error
 

@@ -22,9 +22,12 @@ from etp.frame import OFFSETS, Frame
 from etp.pace import Pace
 from etp.profile import DatagramProfile, Refused
 from etp.record import NO_LOT
+from etp.session import Violation
 from etp.timing import Timing, is_from_future, is_late
 from etp.units import DeviceId, LotId, MonotonicS
 
+EVENTS_WAITING: Final = 256
+"""Events that wait for the shell; in a flood of bad datagrams the rest is only counted."""
 DEVICE_ID: Final = slice(OFFSETS["device_id"], OFFSETS["ttl"])
 
 
@@ -114,7 +117,7 @@ class ClockSample:
     rtt_ms: float
 
 
-Event: TypeAlias = PeerFound | PeerMoved | PeerLost | ResponseSeen | ClockSample
+Event: TypeAlias = PeerFound | PeerMoved | PeerLost | ResponseSeen | ClockSample | Violation
 
 
 class Discovery:
@@ -176,6 +179,8 @@ class Discovery:
         reading = self._profile.read_datagram(data, now)
         if isinstance(reading, Refused):
             self.counts[Counted.INVALID if reading.kind == "invalid" else Counted.UNPROVEN] += 1
+            if len(self._events) < EVENTS_WAITING:
+                self._events.append(Violation(reading.kind, reading.reason, reading.raw))
             return None
         return reading.frame
 

@@ -9,6 +9,8 @@ from etp.effects import Count, Effect, Row, Scalar, Write
 from etp.record import NO_LOT
 from etp.units import DeviceId, MonotonicS
 
+UNPROVEN: Final = frozenset({"stranger", "role", "profile", "revoked", "recipient", "replay", "signature", "device"})
+"""Kinds that a message without a right signature can be of; of all others its sender is known to have said it."""
 PER_S: Final = 10
 """Rows of evidence in any second, of what is proven and of what is not each."""
 PER_DAY: Final = 5_000
@@ -22,15 +24,13 @@ class Evidence:
     def __init__(self) -> None:
         self._quotas = {proven: [_Quota(1.0, PER_S), _Quota(_DAY_S, PER_DAY)] for proven in (True, False)}
 
-    def keep(
-        self, device_id: DeviceId, kind: str, messages: Sequence[bytes], now: Now, *, proven: bool = True
-    ) -> list[Effect]:
+    def keep(self, device_id: DeviceId, kind: str, messages: Sequence[bytes], now: Now) -> list[Effect]:
         """Count, and keep what a device said; `messages` are frames or records as they came.
 
-        `proven`: the session is the device's. What anybody can say in its name has a quota of its own.
+        What anybody can say in another's name has a quota of its own, so that it never takes the place of proof.
         """
         counted = Count("security", kind)
-        if not all(quota.take(now.monotonic_s) for quota in self._quotas[proven]):
+        if not all(quota.take(now.monotonic_s) for quota in self._quotas[kind not in UNPROVEN]):
             return [counted]
         body: dict[str, Scalar] = {"bidder": device_id, "what": kind}
         body |= {f"frame_{index}": raw.hex() for index, raw in enumerate(messages)}

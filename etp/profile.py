@@ -25,6 +25,8 @@ class Received(NamedTuple):
 
 BUDGET: Final = "budget"
 """Not judged at all, for want of time: no offence of its sender's."""
+AGAIN: Final = "again"
+"""An honest repetition that comes before anything new can: no offence either."""
 
 
 class Refused(NamedTuple):

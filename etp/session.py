@@ -15,7 +15,7 @@ from etp.codes import MessageType, RejectCode, Role, TerminateCode
 from etp.effects import Envelope
 from etp.frame import MAX_PRICE_CENTS
 from etp.limits import Limits
-from etp.profile import BUDGET, Plain, Profile, Reading, Received, Refused
+from etp.profile import AGAIN, BUDGET, Plain, Profile, Reading, Received, Refused
 from etp.queue import QueueFull, SendQueue
 from etp.record import NO_LOT, lot_of
 from etp.state import RECEIVE, SESSION, SessionInput, SessionState
@@ -104,7 +104,7 @@ class Session:
         self._buffer = bytearray()
         self._after = _AFTER[role, self.state]
         self._events: deque[Event] = deque()
-        self._violations = 0
+        self._violations = self._unjudged = 0
         self.deadline = self._first_frame_until = self._first_deadline(now)
         self._heard_s = now.monotonic_s
         self._started_s: MonotonicS | None = None
@@ -192,7 +192,12 @@ class Session:
 
     def _violation(self, refused: Refused, now: Now) -> None:
         self._events.append(Violation(refused.kind, refused.reason, refused.raw))
-        if refused.kind == BUDGET:
+        if refused.kind == AGAIN:
+            return
+        if refused.kind == BUDGET:  # no offence, but who goes on without end takes the time of those that dial
+            self._unjudged += 1
+            if self._unjudged >= self._limits.violations:
+                self._close("too much to verify now; dial again later")
             return
         self._violations += 1
         frame = refused.frame

@@ -15,7 +15,7 @@ from etp.effects import Envelope
 from etp.frame import FRAME_SIZE, LAYOUT, Frame, decode, invalid
 from etp.ids import Ids
 from etp.keys import KeyPair
-from etp.profile import BUDGET, Plain, Reading, Received, Refused
+from etp.profile import AGAIN, BUDGET, Plain, Reading, Received, Refused
 from etp.record import RECORD_SIZE, Trailer, group_recipient, is_record, is_signed_by, quantities, seal, trailer
 from etp.registry import Member, Registry
 from etp.timing import Timing, carries_time, is_from_future, is_late
@@ -43,8 +43,6 @@ REPEATABLE: Final = frozenset(
     }
 )
 """Types that come again byte for byte: Bid and Confirm of unknown fate, and the stored answers to them (design §4)."""
-EVIDENT: Final = frozenset({"stranger", "role", "profile", "revoked", "recipient", "replay", "signature", "device"})
-"""Kinds of refusals that are about who somebody is: they are kept as evidence."""
 _WHO: Final = RejectCode.NOT_AUTHORISED
 
 
@@ -124,9 +122,8 @@ class Signed:
     # -- in
 
     def read(self, raw: bytes, peer: DeviceId | None, now: Now) -> Reading:
-        """Judge a record of a connection. At a battery only a new one of now can begin it: nobody takes a session over by replay."""
-        dialled = _FIRST if self.identity.role is Role.BESS else _DIALLED
-        return self._read(raw, peer, _ON_TCP if peer is not None else dialled, now)
+        """Judge a record of a connection; only a new one of now can begin it, so that nobody takes a session over by replay."""
+        return self._read(raw, peer, _ON_TCP if peer is not None else _FIRST, now)
 
     def read_datagram(self, raw: bytes, now: Now) -> Reading:
         """Judge a record that came by UDP, to us or to the group. Each counts once."""
@@ -177,6 +174,8 @@ class Signed:
         to_us = said.recipient == self.identity.key.public
         if not to_us and not (path.from_group and said.recipient == self.group):
             return "recipient", f"device {frame.device_id} said it to another node"
+        if not fresh and path.first and frame.message_type == MessageType.ACCEPT:
+            return AGAIN, "an Accept that is said again first: what follows is new"
         if not fresh and (path.fresh_only or frame.message_type not in REPEATABLE):
             return "replay", f"a {_name(frame)} with a counter that came before, or is too old to tell"
         if path.first and not self._is_of_now(frame, now):
@@ -219,8 +218,6 @@ class _Path(NamedTuple):
 
 _ON_TCP: Final = _Path()
 _FIRST: Final = _Path(first=True, fresh_only=True, budget=_Budget.FIRSTS)
-_DIALLED: Final = _Path(budget=_Budget.FIRSTS)
-"""Who dials knows whom: a battery's first word may be an Accept that it says again."""
 _ON_UDP: Final = _Path(fresh_only=True, from_group=True, budget=_Budget.DATAGRAMS)
 
 

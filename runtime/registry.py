@@ -29,15 +29,17 @@ def from_base58(text: str, what: str) -> bytes:
     try:
         return bytes(Pubkey.from_string(text))
     except ValueError:
-        raise RegistryError(f"{what} is {text!r}; expected 32 bytes in base58, as `etp keygen` prints them") from None
+        # Its text is not said again: it may be a secret, given by mistake.
+        right = "expected 32 bytes in base58, as `etp keygen` prints them"
+        raise RegistryError(f"{what} is a text of {len(text)} characters; {right}") from None
 
 
 def parse_registry(text: str) -> Registry:
     """The registry in a TOML text. Raises RegistryError: which entry is wrong, and what would be right."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RegistryError(f"is not TOML: {error}") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RegistryError(f"is not TOML: {error}") from None
     unknown = set(document) - {"market", "device"}
     if unknown:
         raise RegistryError(f"has an unknown table {sorted(unknown)[0]!r}; expected [market] and [[device]]")
@@ -57,7 +59,9 @@ def _checked(table: Any, fields: Mapping[str, type], where: str) -> dict[str, An
         if name not in fields:
             raise RegistryError(f"{where} has an unknown key {name!r}; expected {', '.join(fields)}")
         if type(value) is not fields[name]:
-            raise RegistryError(f"{where}: {name} is {value!r}; expected a {fields[name].__name__}")
+            # A key's value is not said again: it may be a secret, given by mistake.
+            found = f"a {type(value).__name__}" if name == "key" else repr(value)
+            raise RegistryError(f"{where}: {name} is {found}; expected a {fields[name].__name__}")
     missing = [name for name in fields if name not in table and name not in _OPTIONAL]
     if missing:
         raise RegistryError(f"{where} has no {missing[0]}")

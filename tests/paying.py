@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -100,10 +101,15 @@ class Process:
                 stderr=log,
                 text=True,
             )
+
+    @cached_property
+    def line(self) -> dict[str, Any]:
+        """Its ready line; waits for it, so that several can start at a time."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.log_path.read_text()[-2000:]
-        self.line: dict[str, Any] = json.loads(line)
+        said = self.process.stdout.readline()
+        assert said, self.log[-2000:]
+        found: dict[str, Any] = json.loads(said)
+        return found
 
     @property
     def log(self) -> str:
@@ -111,7 +117,9 @@ class Process:
         return self.log_path.read_text()
 
     def end(self, number: int = signal.SIGTERM, seconds: float = 20) -> int:
-        """End it; its status."""
+        """End it, once it serves; its status."""
+        if number != signal.SIGKILL:
+            assert self.line
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait(seconds)
@@ -148,6 +156,7 @@ class Devnet:
         """End it with a signal and start it again."""
         self.running.end(number)
         self.running = self._start(ahead_s)
+        assert self.running.line
 
     def call(self, method: str, *params: Any) -> Any:
         """The result of one call by hand, as with curl."""
@@ -251,6 +260,7 @@ class World:
         self.said: list[str] = []
         self.deposited: Counter[int] = Counter()
         self._names: dict[int, str] = {}
+        self._ports: dict[int, int] = {}
 
     # -- commands
 
@@ -356,15 +366,21 @@ class World:
         return made
 
     def battery(self, device_id: int, *options: str, rpc: Iterable[str] | None = None, ahead_s: int = 0) -> "Node":
-        """`etp bess` that sells lots of 123 Wh, one after the other."""
+        """`etp bess` that sells lots of 123 Wh, one after the other; at the same address each time."""
+        self._ports.setdefault(device_id, free_port())
         lots = ["--capacity-kwh", "1000", "--discharge-kw", "5", "--horizon-h", "0.0246", "--closing-ms", "30"]
+        lots += ["--listen", self.address(device_id)]
         return self.node(device_id, *lots, *options, rpc=rpc, ahead_s=ahead_s)
 
+    def address(self, device_id: int) -> str:
+        """HOST:PORT of a battery that was started."""
+        return f"127.0.0.1:{self._ports[device_id]}"
+
     def buyer(
-        self, device_id: int, *batteries: "Node", options: Iterable[str] = (), rpc: Iterable[str] | None = None
+        self, device_id: int, *batteries: int, options: Iterable[str], rpc: Iterable[str] | None = None
     ) -> "Node":
         """`etp aggregator` that dials these batteries."""
-        peers = [word for battery in batteries for word in ("--peer", battery.peer)]
+        peers = [word for battery in batteries for word in ("--peer", f"{battery}@{self.address(battery)}")]
         return self.node(device_id, *peers, *options, rpc=rpc)
 
     def end(self) -> None:
@@ -507,16 +523,6 @@ class Node(Process):
         if "--group" not in words:
             words += ["--group", group()]
         super().__init__(world.directory, name, words, ahead_s=ahead_s)
-
-    @property
-    def address(self) -> str:
-        """HOST:PORT of a battery."""
-        return str(self.line["tcp"])
-
-    @property
-    def peer(self) -> str:
-        """What --peer takes."""
-        return f"{self.device_id}@{self.address}"
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -122,6 +122,14 @@ class Links:
 
     # -- dialling
 
+    def heard(self, event: PeerEvent) -> None:
+        """What discovery says: batteries to dial, and what was said in another's name."""
+        if isinstance(event, Violation):
+            now = system_now()
+            self._shell.apply(self._buyer.blamed(event, now), now)
+        else:
+            self.events.put_nowait(event)
+
     def found(self, event: PeerEvent, tasks: asyncio.TaskGroup) -> None:
         """A battery was found, or moved: dial it."""
         if isinstance(event, PeerFound | PeerMoved):
@@ -281,7 +289,7 @@ async def _discover(
         settings.interface,
         listen=(settings.interface, 0),
         clock=system_now,
-        on_event=links.events.put_nowait,
+        on_event=links.heard,
         largest=profile.size,
     )
     lifecycle.tasks.create_task(shell.run())

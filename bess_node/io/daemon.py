@@ -4,6 +4,7 @@ import asyncio
 import random
 import signal
 import socket
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from bess_node.settings import BessSettings
 from etp.clock import Now
 from etp.codes import FailureCode, Role, TerminateCode
 from etp.discovery import BessDiscovery
+from etp.discovery import Event as PeerEvent
 from etp.discovery_limits import DiscoveryLimits
 from etp.effects import Row
 from etp.io.clock import system_now
@@ -119,6 +121,12 @@ class Hub:
         self._profile.registry = registry
         self._shell.dismiss_revoked(list(self._everyone), registry)
 
+    def heard(self, event: PeerEvent) -> None:
+        """What discovery says: a battery looks for nobody, but keeps what was said in another's name."""
+        if isinstance(event, Violation):
+            now = system_now()
+            self._shell.apply(self._desk.blamed(event, now), now)
+
     def view(self) -> dict[str, object]:
         """What `metrics.json` shows of this battery."""
         shown = self._desk.view() | {"sessions": len(self._everyone), "queues": self._shell.queues()}
@@ -153,7 +161,9 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
     hub = Hub(desk.device_id, shell, desk, profile=profile, limits=limits, metrics=metrics, payment=payment)
     tcp_socket, udp_socket = bind_pair(*address)
     server = await listen(tcp_socket, hub, system_now)
-    multicast = await _discoverable(settings, desk, udp_socket, profile=profile, rng=random.Random(seed))
+    multicast = await _discoverable(
+        settings, desk, udp_socket, on_event=hub.heard, profile=profile, rng=random.Random(seed)
+    )
     lifecycle.tasks.create_task(multicast.run())
     if settings.registry is not None and profile.registry is not None:
         watching = watch_registry(settings.registry, profile.registry, hub.registered, lifecycle.stopping)
@@ -237,7 +247,13 @@ async def _revived(
 
 
 async def _discoverable(
-    settings: BessSettings, desk: Desk, udp_socket: socket.socket, *, profile: AnyProfile, rng: random.Random
+    settings: BessSettings,
+    desk: Desk,
+    udp_socket: socket.socket,
+    *,
+    on_event: Callable[[PeerEvent], None],
+    profile: AnyProfile,
+    rng: random.Random,
 ) -> MulticastShell:
     """In the group, on the socket whose port is the TCP listener's."""
     group = parse_address("group", settings.group)
@@ -256,7 +272,7 @@ async def _discoverable(
         settings.interface,
         listen=udp_socket,
         clock=system_now,
-        on_event=lambda _: None,
+        on_event=on_event,
         largest=profile.size,
     )
 

@@ -38,11 +38,18 @@ def load_key(path: Path) -> KeyPair:
         raise KeyFileError(path, str(error)) from None
 
 
+def _make_place(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise KeyFileError(path, f"cannot be written: {path.parent} is no directory") from None
+
+
 def make_key(path: Path) -> KeyPair:
     """A new key, written with mode 0600 and made durable. Raises KeyFileError where there is a file already."""
     pair = KeyPair(os.urandom(32))
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_place(path)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "w") as file:
             file.write(key_to_json(pair))
             file.flush()

@@ -30,6 +30,7 @@ def open_profile(settings: NodeSettings, role: Role, journal: Journal, now: Now)
     ids = Ids(journal.mark)
     registry = load_registry(settings.registry) if settings.registry is not None else None
     if settings.profile == "plain":
+        _check_may_speak(settings, registry)
         return Plain(ids, registry)
     if registry is None:
         right = "the signed profile needs --registry FILE (see `etp registry`); or --profile plain on loopback"
@@ -48,6 +49,15 @@ def _check_clock(journal: Journal, now: Now) -> None:
         raise SettingsError("the clock of this machine", f"{now.wall_us / 1e6:.0f} s since 1970", right)
 
 
+def _check_may_speak(settings: NodeSettings, registry: Registry | None) -> None:
+    """The profile that a device must speak is a fact of the registry, for the device itself as well."""
+    member = registry.get(settings.device_id) if registry is not None else None
+    if member is not None and member.profile != settings.profile:
+        raise SettingsError(
+            "profile", settings.profile, f"device {settings.device_id} is registered for {member.profile}"
+        )
+
+
 def _check_member(settings: NodeSettings, role: Role, key: KeyPair, registry: Registry) -> None:
     member, ours = registry.get(settings.device_id), base58(key.public)
     add = f"`etp registry add --device-id {settings.device_id} --role {role.value} --key {ours}`"
@@ -58,7 +68,6 @@ def _check_member(settings: NodeSettings, role: Role, key: KeyPair, registry: Re
         raise SettingsError("key", ours, right)
     if member.role is not role:
         raise SettingsError("device_id", settings.device_id, f"is registered as {member.role.value}, not {role.value}")
-    if member.profile != "signed":
-        raise SettingsError("profile", "signed", f"device {settings.device_id} is registered for {member.profile}")
+    _check_may_speak(settings, registry)
     if member.revoked_us is not None:
         raise SettingsError("device_id", settings.device_id, "is revoked; make a new key and register a new device_id")

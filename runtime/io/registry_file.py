@@ -1,6 +1,7 @@
 """The registry's file: read, written as a whole, and looked at again while a daemon runs."""
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,19 @@ def save_registry(path: Path, registry: Registry) -> None:
         raise RegistryFileError(path, f"cannot be written: {error.strerror}") from None
 
 
+def change_registry(path: Path, change: Callable[[Registry], Registry]) -> None:
+    """Load, change, save, while no other process does: none loses what another changed. Raises RegistryFileError, RegistryError."""
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise RegistryFileError(path, f"cannot be changed: {error.strerror}") from None
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)  # of the directory, which a save does not replace
+        save_registry(path, change(load_registry(path)))
+    finally:
+        os.close(directory)
+
+
 async def watch_registry(
     path: Path, current: Registry, changed: Callable[[Registry], None], stopping: asyncio.Event
 ) -> None:
@@ -58,7 +72,8 @@ async def watch_registry(
 
     A broken file, or one of another market, is said once and changes nothing.
     """
-    log, seen = structlog.get_logger(), _version(path)
+    log = structlog.get_logger()
+    seen: tuple[int, int, int] | None = None  # so that what changed since `current` was read is seen at the first look
     while not stopping.is_set():
         try:
             await asyncio.wait_for(stopping.wait(), LOOK_S)

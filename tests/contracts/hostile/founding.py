@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 from spl.token.instructions import create_idempotent_associated_token_account
 
 from contracts.accounts import Escrow, Participant, ParticipantRole, Trade, decode
+from contracts.accounts import Market as Rules
 from contracts.addresses import PROGRAM_ID, Address, Place, token_account
 from contracts.devnet.tokens import read_token_account
 from contracts.instructions import Instructions, Parties, Terms
@@ -109,23 +110,24 @@ class Market:
         """Whose trade a lot is."""
         return Parties(BATTERY_ADDRESS, BATTERY_ID, buyer, lot_id)
 
-    def _data(self, address: Address) -> bytes | None:
+    def data(self, address: Address) -> bytes | None:
+        """Of a finalized account of the program."""
         account = self.chain.chain.account(address, self.chain.finalized)
         return None if account is None or account.owner != PROGRAM_ID else account.data
 
     def trade(self, lot_id: int) -> Trade | None:
         """A lot's finalized trade."""
-        data = self._data(PLACE.trade(BATTERY_ID, lot_id))
+        data = self.data(PLACE.trade(BATTERY_ID, lot_id))
         return None if data is None else decode(INTERFACE, Trade, data)
 
     def escrow(self, buyer: int) -> Escrow | None:
         """A buyer's finalized escrow."""
-        data = self._data(PLACE.escrow(buyer))
+        data = self.data(PLACE.escrow(buyer))
         return None if data is None else decode(INTERFACE, Escrow, data)
 
     def participant(self, device_id: int) -> Participant:
         """A finalized participant."""
-        data = self._data(PLACE.participant(device_id))
+        data = self.data(PLACE.participant(device_id))
         assert data is not None
         return decode(INTERFACE, Participant, data)
 
@@ -138,6 +140,13 @@ class Market:
     def vault(self, buyer: int) -> Address:
         """Of a buyer's escrow."""
         return token_account(PLACE.escrow(buyer), self.mint)
+
+
+def market_rules(market: Market) -> Rules:
+    """The Market account, finalized."""
+    data = market.data(PLACE.market)
+    assert data is not None
+    return decode(INTERFACE, Rules, data)
 
 
 def confirm(lot_id: int, buyer: int, *, price: int, energy: int, time_us: int) -> Entry:
