@@ -27,10 +27,11 @@ from contracts.io.idl import load_interface
 from contracts.io.rpc import Rpc
 from contracts.io.settler import SettlerShell
 from contracts.io.wallet import Wallet
-from contracts.outbox import Entry, confirmed, row
+from contracts.outbox import Entry, OutboxState, confirmed, row
 from contracts.settler import Settler
 from contracts.transactions import Signer
 from etp.codes import MessageType
+from etp.effects import Row
 from etp.frame import Frame, encode
 from etp.io.clock import system_now
 from etp.keys import KeyPair
@@ -62,6 +63,7 @@ class Bench:
         self._numbers = itertools.count(1)
         self._settled: dict[int, float] = {}
         self._confirmed: dict[int, float] = {}
+        self._expected = 0
         self._done = asyncio.Event()
 
     async def open(self, mint: str) -> None:
@@ -78,7 +80,7 @@ class Bench:
             self.settler,
             [self.rpc],
             commit=self._journal.commit,
-            write=self._journal.write,
+            write=self._write,
             metrics=Metrics(),
             clock=system_now,
         )
@@ -111,6 +113,15 @@ class Bench:
         body = {"jsonrpc": "2.0", "id": 1, "method": "etp_faucet", "params": [str(owner), ESCROW_MICRO]}
         answer = await self.rpc.client._provider.session.post(self.rpc.name, json=body)  # noqa: SLF001 - not Solana's
         assert "result" in answer.json(), answer.text
+
+    def _write(self, rows: tuple[Row, ...]) -> None:
+        """What the settler says of a trade: it is settled once the finalized account was read back."""
+        self._journal.write(rows)
+        for each in rows:
+            if each.state == OutboxState.SETTLED.value:
+                self._settled[each.lot_id] = time.monotonic()
+        if len(self._settled) >= self._expected:
+            self._done.set()
 
     # -- trades
 
@@ -148,7 +159,8 @@ class Bench:
         self._confirmed, self._settled = {}, {}
         before_s = cpu_s()
         began_s = time.monotonic()
-        watching = asyncio.create_task(self._watch(trades))
+        self._expected = trades
+        self._done.clear()
         async with asyncio.TaskGroup() as tasks:
             for number in range(trades):
                 due_s = began_s + number / rate
@@ -159,7 +171,7 @@ class Bench:
         last_s = time.monotonic()
         try:
             async with asyncio.timeout(WAIT_S):
-                await watching
+                await self._done.wait()
         except TimeoutError:
             pass
         ended_s = max(self._settled.values(), default=last_s)
@@ -171,18 +183,6 @@ class Bench:
             "cpu_s": cpu_s() - before_s,
             "fsync": self._journal.fsync_ms.as_dict(),
         }
-
-    async def _watch(self, trades: int) -> None:
-        """What is no longer in the outbox was read back just now."""
-
-        def all_done(settler: Settler) -> bool:
-            now_s = time.monotonic()
-            open_lots = {entry.lot_id for entry in settler.entries()}
-            for lot in self._confirmed.keys() - open_lots - self._settled.keys():
-                self._settled[lot] = now_s
-            return len(self._settled) >= trades
-
-        await self.shell.until(all_done)
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -45,8 +45,6 @@ BIDS_PER_S: Final = 100
 DATAGRAMS_PER_S: Final = 50_000
 CONNECTIONS: Final = 200
 RECORDS_A_WRITE: Final = 8
-DIALS_AHEAD_S: Final = 0.3
-"""The flood is on before the first honest bid is due, s."""
 GRACE_S: Final = 2.0
 FIRST_BIDDER: Final = 500
 FORGED: Final = DeviceId(499)
@@ -162,6 +160,8 @@ def _flood_tcp(address: tuple[str, int], connections: int, seconds: float) -> di
 
 def _main(given: Sequence[str]) -> None:
     kind, host, port, amount, seconds = given
+    sys.stdout.write("{}\n")
+    sys.stdout.flush()
     flood = {"udp": _flood_udp, "tcp": _flood_tcp}[kind]
     sys.stdout.write(json.dumps(flood((host, int(port)), int(amount), float(seconds))) + "\n")
 
@@ -294,9 +294,9 @@ def measure(directory: Path, kind: str | None, amount: int, seconds: float) -> O
         bidders = _connected(address)
         if kind is None:
             return _bid_on(bidders, seconds)
-        arguments = (kind, address[0], str(address[1]), str(amount), str(seconds + DIALS_AHEAD_S))
+        arguments = (kind, address[0], str(address[1]), str(amount), str(seconds))
         with running("benches.signature_flood", arguments, directory / "flood.log") as flood:
-            time.sleep(DIALS_AHEAD_S)
+            flood.line()  # it begins now, with all that it has
             outcome = _bid_on(bidders, seconds)
             outcome.flood = json.loads(flood.rest(seconds + 20))
         return outcome

@@ -14,7 +14,7 @@ from rich.table import Table
 from etp.codes import MessageType
 from etp.errors import FrameLengthError
 from etp.frame import FIELDS, FRAME_SIZE, OFFSETS, RANGES, Frame, decode, invalid
-from etp.record import RECORD_SIZE, is_record, is_signed_by, quantities, trailer
+from etp.record import RECORD_SIZE, fault, is_record, is_signed_by, trailer
 from etp.registry import Registry
 from etp.session import PREFIX_SIZE, length_prefix
 from runtime.io.registry_file import RegistryFileError, load_registry
@@ -65,10 +65,7 @@ def judged(raw: bytes, registry: Registry | None = None) -> tuple[Frame | None, 
 
 
 def _record_fault(raw: bytes, frame: Frame) -> str | None:
-    said, reason = trailer(raw), invalid(frame)
-    if reason is None and (said.price, said.energy) != quantities(frame):
-        return f"its trailer says {said.price} µ/kWh and {said.energy} Wh, its frame {quantities(frame)}"
-    return reason
+    return invalid(frame) or fault(frame, trailer(raw))
 
 
 def _signature_fault(raw: bytes, frame: Frame, registry: Registry) -> str | None:

@@ -22,6 +22,7 @@ from contracts.accounts import Escrow
 from contracts.addresses import token_account
 from contracts.exposure import free
 from contracts.io.wallet import WalletError
+from runtime.settings import SettingsError
 
 app = typer.Typer(no_args_is_help=True)
 MISSING = "deposit first: `etp escrow deposit`"
@@ -65,7 +66,9 @@ def withdraw(
 ) -> None:
     """Ask for money back, and take it out once the market's delay is over; meanwhile it still pays trades."""
     with told():
-        wanted = micro("AMOUNT", amount) if amount else 0
+        if cancel and amount is not None:
+            raise SettingsError("AMOUNT", amount, "expected none with --cancel, which takes the whole request back")
+        wanted = micro("AMOUNT", amount) if amount is not None else 0
 
     async def work(session: Session) -> bytes:
         buyer, market = signatory(key), await session.market()

@@ -24,6 +24,8 @@ def sync_members(path: Path, url: str) -> None:
 
 
 async def _fetched(session: Session) -> tuple[Registry, Registry]:
+    # Of a market that is not there nobody is a member: a slip in its name must not empty a registry.
+    await session.market()
     interface = session.make.interface
     answer = await session.wallet.ask(request(interface, session.place))
     if not isinstance(answer, TradeAccounts):

@@ -21,7 +21,7 @@ from contracts.io.idl import load_interface
 from contracts.io.rpc import Rpc
 from contracts.io.settler import SettlerShell
 from contracts.io.watch import ChainError, Reconciler, ask_all
-from contracts.outbox import FINAL, KIND, UNSETTLED, Entry, entry_of
+from contracts.outbox import FINAL, KIND, UNSETTLED, Entry, OutboxState, entry_of
 from contracts.rpc import Accounts, GetAccounts
 from contracts.settler import Settler
 from contracts.transactions import Signer, parsed
@@ -117,7 +117,7 @@ def retry(
     *,
     for_s: Annotated[float, typer.Option("--for-s", min=1, help="give up after so long, s")] = 120.0,
 ) -> None:
-    """Settle what is open without the daemon: for a battery that is switched off. A running daemon settles by itself."""
+    """Settle what is open, and take held money whose time is over, without the daemon: for a battery that is switched off."""
     set_up("warning")
     with told():
         members = load_registry(registry)
@@ -127,7 +127,7 @@ def retry(
         left = asyncio.run(_retry(state_dir, battery_id, members, urls=rpc, key=key, for_s=for_s))
     for entry in left:
         typer.echo(f"lot {entry.lot_id}: {entry.state.value}: {entry.reason or 'on its way'}")
-    typer.echo(f"{len(left)} trades are not on the chain yet" if left else "all trades are on the chain")
+    typer.echo(f"{len(left)} trades are still to be settled" if left else "all trades are on the chain")
     raise typer.Exit(FAILED if left else 0)
 
 
@@ -153,11 +153,17 @@ async def _retry(
         shell = SettlerShell(settler, rpcs, commit=commit, write=journal.write, metrics=Metrics(), clock=system_now)
         shell.restore(entry_of(row) for row in journal.pending_rows() if row.kind == KIND)
         await _run_until_clear(shell, for_s)
-        return [entry for entry in settler.entries() if entry.state in UNSETTLED]
+        return [entry for entry in settler.entries() if _is_due(entry)]
     finally:
         journal.close()
         for one in rpcs:
             await one.close()
+
+
+def _is_due(entry: Entry) -> bool:
+    """Whether there is something to do for a trade now: to pay it, or to release what was held for it."""
+    is_held = entry.state in (OutboxState.HELD, OutboxState.DISPUTED)
+    return entry.state in UNSETTLED or (is_held and entry.release_at * MICRO <= system_now().wall_us)
 
 
 async def _run_until_clear(shell: SettlerShell, for_s: float) -> None:
@@ -165,7 +171,7 @@ async def _run_until_clear(shell: SettlerShell, for_s: float) -> None:
         tasks.create_task(shell.run())
         try:
             async with asyncio.timeout(for_s):
-                await shell.until(lambda settler: all(entry.state not in UNSETTLED for entry in settler.entries()))
+                await shell.until(lambda settler: not any(_is_due(entry) for entry in settler.entries()))
         except TimeoutError:
             pass
         shell.stop()

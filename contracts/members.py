@@ -1,17 +1,19 @@
 """The registry that the chain holds: a market's participants as members (docs/security.md, Registry)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from contracts.accounts import Participant, ParticipantRole, decode
 from contracts.addresses import Place
+from contracts.errors import AccountError
 from contracts.interface import DISCRIMINATOR_SIZE, Interface
 from contracts.rpc import GetTrades, TradeAccounts
 from etp.codes import Role
 from etp.registry import Member, Registry
 from etp.units import WallUs
 
-ROLES: Final = {ParticipantRole.BATTERY: Role.BESS, ParticipantRole.AGGREGATOR: Role.AGGREGATOR}
+ROLES: Final[Mapping[int, Role]] = {ParticipantRole.BATTERY: Role.BESS, ParticipantRole.AGGREGATOR: Role.AGGREGATOR}
 MICRO: Final = 1_000_000
 MARKET_AT: Final = DISCRIMINATOR_SIZE + 1
 """Where a Participant account has its market: behind the bump."""
@@ -30,8 +32,11 @@ def members_in(interface: Interface, answer: TradeAccounts) -> list[Member]:
 
 
 def _member(person: Participant) -> Member:
+    role = ROLES.get(person.role)
+    if role is None:
+        right = f"expected {', '.join(f'{known.value} {known.name}' for known in ParticipantRole)}"
+        raise AccountError(f"the Participant account of device {person.device_id}", f"has role {person.role}", right)
     revoked_us = WallUs(person.revoked_at * MICRO) if person.revoked_at else None
-    role = ROLES[ParticipantRole(person.role)]
     return Member(person.device_id, role, bytes(person.authority), revoked_us=revoked_us)
 
 

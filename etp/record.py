@@ -14,6 +14,7 @@ from nacl.exceptions import BadSignatureError
 
 from etp.codes import MessageType
 from etp.frame import FRAME_SIZE, OFFSETS, Frame
+from etp.timing import carries_time
 from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, LotId, MicroPerKwh, Wh
 
 MAGIC: Final = b"ETPS"
@@ -56,6 +57,7 @@ RECORD_SIZE: Final = FRAME_SIZE + TRAILER_SIZE
 UNSIGNED_SIZE: Final = RECORD_SIZE - SIGNATURE_SIZE
 DOMAIN: Final = b"ETP-SIG-v1\0"
 NETWORK_DOMAIN: Final = b"ETP-NET-v1\0"
+LAST_LOT: Final = 2**63 - 1
 NO_LOT: Final = LotId(0)
 _HEAD_END: Final = FRAME_SIZE + len(HEAD)
 _LOT_AT: Final = _HEAD_END + 8
@@ -118,6 +120,22 @@ def quantities(frame: Frame) -> tuple[int, int]:
     """
     price, energy = _QUANTITIES_AT[frame.message_type]
     return price(frame), energy(frame)
+
+
+def fault(frame: Frame, said: "Trailer") -> str | None:
+    """Why a record of a valid frame is refused whoever signed it; None: it is well-formed.
+
+    Its integers are what its floats say, and its ids are times: only in `plain` may one carry none, and no journal holds one
+    beyond the signed 64 bits.
+    """
+    price, energy = quantities(frame)
+    if (price, energy) != (said.price, said.energy):
+        return f"its trailer says {said.price} µ/kWh and {said.energy} Wh, its frame {price} and {energy}"
+    if not carries_time(frame.message_id):
+        return f"message_id is {frame.message_id}; it must be µs since 1970"
+    if said.lot_id > LAST_LOT:
+        return f"lot_id is {said.lot_id}; it must be µs since 1970, or 0"
+    return None
 
 
 def seal(

@@ -12,7 +12,7 @@ import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from threading import Thread
@@ -116,24 +116,27 @@ class Process:
         """What it has logged so far."""
         return self.log_path.read_text()
 
-    def end(self, number: int = signal.SIGTERM, seconds: float = 20) -> int:
+    def end(self, number: int = signal.SIGTERM) -> int:
         """End it, once it serves; its status."""
-        if number != signal.SIGKILL:
-            assert self.line
-        if self.process.poll() is None:
+        if self.line and self.process.poll() is None:
             self.process.send_signal(number)
-        return self.wait(seconds)
+        return self.wait(20)
 
     def wait(self, seconds: float) -> int:
-        """Wait until it ends by itself; its status."""
+        """Wait until it ends by itself, after it has served; its status."""
+        assert self.line
+        return self._over(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL, whether it serves or not."""
+        self.process.kill()
+        self._over(10)
+
+    def _over(self, seconds: float) -> int:
         status = self.process.wait(seconds)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.end(signal.SIGKILL)
 
 
 class Devnet:
@@ -261,6 +264,7 @@ class World:
         self.deposited: Counter[int] = Counter()
         self._names: dict[int, str] = {}
         self._ports: dict[int, int] = {}
+        self._nodes: dict[int, Node] = {}
 
     # -- commands
 
@@ -268,7 +272,7 @@ class World:
     def _env(self) -> dict[str, str]:
         return {"ETP_REGISTRY": str(self.registry), "ETP_RPC": self.chain.url, "COLUMNS": "200"}
 
-    def etp(self, *arguments: str, status: int = 0, stdin: str = "") -> str:
+    def etp(self, *arguments: str, status: int = 0, stdin: str = "", ahead_s: int = 0) -> str:
         """Run a command as a user does; what it prints."""
         ran = subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
@@ -277,7 +281,7 @@ class World:
             text=True,
             input=stdin,
             timeout=90,
-            env=environment(self.directory) | self._env,
+            env=environment(self.directory, ahead_s) | self._env,
             check=False,
         )
         return self._told(arguments, ran.stdout + ran.stderr, ran.returncode, status)
@@ -363,6 +367,7 @@ class World:
         """Start a node on the journal that it has."""
         made = Node(self, device_id, options, rpc=rpc, ahead_s=ahead_s)
         self.started.append(made)
+        self._nodes[device_id] = made
         return made
 
     def battery(self, device_id: int, *options: str, rpc: Iterable[str] | None = None, ahead_s: int = 0) -> "Node":
@@ -399,13 +404,15 @@ class World:
 
     # -- what is on file
 
+    def _journal(self, device_id: int) -> JournalReader:
+        node = self._nodes.get(device_id)
+        assert node is None or node.line  # who serves has a journal
+        return JournalReader(self.state(device_id))
+
     def rows(self, device_id: int) -> list[Row]:
         """A node's journal."""
-        reader = JournalReader(self.state(device_id))
-        try:
+        with closing(self._journal(device_id)) as reader:
             return [row for _, row in reader.rows()]
-        finally:
-            reader.close()
 
     def of_kind(self, device_id: int, kind: str) -> list[Row]:
         """Its rows of one kind."""
@@ -413,11 +420,8 @@ class World:
 
     def bids(self, device_id: int) -> list[str]:
         """What became of the bids at a battery, in order."""
-        reader = JournalReader(self.state(device_id))
-        try:
+        with closing(self._journal(device_id)) as reader:
             return [row.state for row in reader.bids()]
-        finally:
-            reader.close()
 
     def trades(self, device_id: int) -> dict[int, int]:
         """A node's trades: lot → µ. Each lot once."""

@@ -24,7 +24,7 @@ from spl.token.instructions import (
 )
 
 from bess_node.settings import BessSettings
-from cli.demo.processes import Daemon, launch, ready
+from cli.demo.processes import Daemon, NodeError, launch, ready, stop
 from cli.demo.settings import DemoSettings
 from contracts.accounts import Escrow, Participant, ParticipantRole, read
 from contracts.addresses import PROGRAM_ID, Address, Place, token_account
@@ -180,13 +180,28 @@ def _amount(account: Account | None) -> Micro:
 
 async def open_chain(settings: DemoSettings, nodes: Sequence[NodeSettings], directory: Path) -> Chain:
     """The market, open, with everybody in it. Raises NodeError where the local chain does not start, ContractsError."""
-    interface, daemon = load_interface(), None
-    if settings.rpc is None:
-        daemon = await _local(directory)
-    url = settings.rpc or str(daemon.line["rpc"] if daemon else "")
-    rpc = Rpc(url)
-    wallet = Wallet(rpc, interface)
     payer = load_key(settings.payer) if settings.payer else make_key(directory / "payer.json")
+    if settings.rpc is not None:
+        return await _opened(settings, nodes, directory, url=settings.rpc, payer=payer, daemon=None)
+    daemon = await _local(directory)
+    try:
+        return await _opened(settings, nodes, directory, url=str(daemon.line["rpc"]), payer=payer, daemon=daemon)
+    except BaseException:
+        await stop([daemon])
+        raise
+
+
+async def _opened(
+    settings: DemoSettings,
+    nodes: Sequence[NodeSettings],
+    directory: Path,
+    *,
+    url: str,
+    payer: KeyPair,
+    daemon: Daemon | None,
+) -> Chain:
+    rpc, interface = Rpc(url), load_interface()
+    wallet = Wallet(rpc, interface)
     program = Pubkey.from_string(settings.program_id) if settings.program_id else PROGRAM_ID
     genesis = await wallet.genesis()
     network = Network(MARKET, genesis, bytes(program), payer.public)
@@ -208,7 +223,11 @@ async def _local(directory: Path) -> Daemon:
     """Start `etp devnet` and wait until it serves."""
     words = ["--listen", "127.0.0.1:0", "--slot-ms", str(SLOT_MS), "--finality-slots", str(FINALITY_SLOTS)]
     daemon = await launch("devnet", "devnet", words, directory)
-    await ready(daemon)
+    try:
+        await ready(daemon)
+    except NodeError:
+        await stop([daemon])
+        raise
     return daemon
 
 

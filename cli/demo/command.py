@@ -172,7 +172,8 @@ class _Demo:
         with self._screen() as update:
             while not self._stopping.is_set() and time.time() < end_s:
                 self._look(update)
-                gone = ended(self._nodes)
+                chain = self._chain.daemon if self._chain else None
+                gone = ended([*self._nodes, *([chain] if chain else [])])
                 if gone is not None:
                     raise NodeError(gone.name, f"ended with status {gone.process.returncode}", gone.log_path)
                 await self._pause(min(LOOK_S, max(0.0, end_s - time.time())))

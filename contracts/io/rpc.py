@@ -3,7 +3,6 @@
 The words of a failure never hold the URL: it may carry an operator's secret. `Rpc.name` is what is shown.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,18 +17,12 @@ from solana.rpc.types import MemcmpOpts
 from solders.account import Account as SoldersAccount
 from solders.commitment_config import CommitmentLevel
 from solders.errors import SerdeJSONError
-from solders.rpc.config import RpcSendTransactionConfig
-from solders.rpc.errors import NodeUnhealthyMessage, SendTransactionPreflightFailureMessage
-from solders.rpc.requests import SendRawTransaction
-from solders.rpc.responses import SendTransactionResp
+from solders.rpc.config import RpcSendTransactionConfig, RpcSignatureStatusConfig
+from solders.rpc.requests import Body, GetLatestBlockhash, GetSignatureStatuses, SendRawTransaction
 from solders.signature import Signature
-from solders.transaction_status import (
-    InstructionErrorCustom,
-    TransactionConfirmationStatus,
-    TransactionErrorInstructionError,
-)
 
-from contracts.program_errors import CUSTOM
+from contracts import json_rpc
+from contracts.json_rpc import Fault, InContext, NodeError
 from contracts.rpc import (
     Account,
     Accounts,
@@ -57,8 +50,10 @@ TIMEOUT_S: Final = 10.0
 """For one request, s: a node that takes longer is as good as down."""
 BUSY: Final = frozenset({429, 503})
 """HTTP's "too many requests" and "unavailable"."""
-WORDS: Final = 200
-"""Characters of a node's message that are kept."""
+FINAL: Final = "finalized"
+"""What a node calls a transaction that stays."""
+PANIC: Final = "PanicException"
+"""What a panic of solders raises: a BaseException that cannot be imported."""
 _SEND: Final = RpcSendTransactionConfig(
     skip_preflight=False, preflight_commitment=CommitmentLevel.Confirmed, max_retries=0
 )
@@ -77,13 +72,49 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}{port}"
 
 
+UNREADABLE: Final = RpcFailure("unreadable", "answered what is no answer of Solana's JSON-RPC")
+
+
+class _Provider(AsyncHTTPProvider):
+    """solana-py's, but that an answer is judged before solders reads it."""
+
+    async def make_request_unparsed(self, body: Body) -> str:
+        """The text of an answer that solders can read. Raises NodeError, UnreadableError, httpx.HTTPError."""
+        answer = await self.post(self._before_request(body))
+        judge = json_rpc.check_blockhash if isinstance(body, GetLatestBlockhash) else json_rpc.check
+        judge(answer)
+        return answer.decode()
+
+    async def ask(self, body: Body) -> bytes:
+        """What the node answers to one request. Raises httpx.HTTPError."""
+        return await self.post(self._before_request(body))
+
+    async def ask_many(self, bodies: tuple[Body, ...]) -> bytes:
+        """What the node answers to several at once. Raises httpx.HTTPError."""
+        return await self.post(self._before_batch_request(bodies))
+
+    async def post(self, request: dict[str, Any]) -> bytes:
+        """The bytes as they came: a node may name any charset for its text, also one that is none."""
+        answered = await self.session.post(**request)
+        answered.raise_for_status()
+        return answered.content
+
+
+class _Client(AsyncClient):
+    """solana-py's, over our provider."""
+
+    def __init__(self, provider: _Provider) -> None:
+        super().__init__(provider.endpoint_uri, commitment=Finalized)
+        self._provider = provider
+
+
 class Rpc:
     """See the module. Raises SettingsError for what is no URL."""
 
     def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self.name = shown(url)
-        self.client = AsyncClient(url, commitment=Finalized, timeout=timeout_s)
-        self._provider = AsyncHTTPProvider(url, timeout=timeout_s)
+        self._provider = _Provider(url, timeout=timeout_s)
+        self.client: AsyncClient = _Client(self._provider)
         self._takes_many = True
         self._table: dict[type, Callable[[Any], Awaitable[Answer]]] = {
             GetGenesis: self._genesis,
@@ -100,7 +131,6 @@ class Rpc:
 
     async def close(self) -> None:
         """Let go of its connections."""
-        await self.client.close()
         await self._provider.close()
 
     async def ask(self, request: Request) -> Answer | RpcFailure:
@@ -111,10 +141,14 @@ class Rpc:
             return _http_failure(error.__cause__)
         except httpx.HTTPError as error:
             return _http_failure(error)
-        except RPCException as error:
-            return _refusal(error.args[0] if error.args else error)
-        except (RPCNoResultException, SerdeJSONError, ValueError, TypeError, AttributeError):
-            return RpcFailure("unreadable", "answered what is no answer of Solana's JSON-RPC")
+        except NodeError as error:
+            return _refusal(error.fault)
+        except (RPCException, RPCNoResultException, SerdeJSONError, ValueError, TypeError, AttributeError):
+            return UNREADABLE
+        except BaseException as error:
+            if type(error).__name__ != PANIC:
+                raise
+            return UNREADABLE  # a belt: what is known to make solders panic never reaches it
 
     async def _genesis(self, _: GetGenesis) -> bytes:
         return bytes((await self.client.get_genesis_hash()).value)
@@ -135,24 +169,26 @@ class Rpc:
         return Sendings(tuple([await self._send_one(raw) for raw in request.raws]))
 
     async def _send_one(self, raw: bytes) -> Sent | Refused:
-        answered = await self._provider.make_request_unparsed(SendRawTransaction(raw, _SEND))
-        found = _sending(answered)
-        if found is None:
-            raise ValueError("no answer to sendTransaction")
-        return found
+        answered = await self._provider.ask(SendRawTransaction(raw, _SEND))
+        return _sending(json_rpc.read(answered, json_rpc.Answer[str]))
 
     async def _send_many(self, raws: tuple[bytes, ...]) -> Sendings:
         """One HTTP request for many: it costs more than a transaction. Raises _NoBatch where the node takes one at a time."""
         bodies = tuple(SendRawTransaction(raw, _SEND, number) for number, raw in enumerate(raws))
-        answered = json.loads(await self._provider.make_batch_request_unparsed(bodies))
-        if not isinstance(answered, list):
+        answers = json_rpc.read_many(await self._provider.ask_many(bodies))
+        if answers is None:
             raise _NoBatch
-        by_number = {found.get("id"): json.dumps(found) for found in answered if isinstance(found, dict)}
-        return Sendings(tuple(_sending(by_number.get(number)) for number in range(len(raws))))
+        by_number = {answer.id: _sending(answer) for answer in answers if isinstance(answer.id, int)}
+        return Sendings(tuple(by_number.get(number) for number in range(len(raws))))
 
     async def _statuses(self, request: GetStatuses) -> Statuses:
+        """Read here, not by solders: that knows the runtime's errors of its own day only."""
         signatures = [Signature(signature) for signature in request.signatures]
-        found = (await self.client.get_signature_statuses(signatures, request.search_history)).value
+        asked = GetSignatureStatuses(signatures, RpcSignatureStatusConfig(request.search_history))
+        answer = json_rpc.read(
+            await self._provider.ask(asked), json_rpc.Answer[InContext[list[json_rpc.Status | None]]]
+        )
+        found = json_rpc.result_of(answer).value
         _as_many(found, signatures)
         return Statuses(tuple(None if status is None else _status(status) for status in found))
 
@@ -174,16 +210,12 @@ class _NoBatch(Exception):
     """The node does not take several requests at once."""
 
 
-def _sending(answered: str | None) -> Sent | Refused | None:
-    """What an RPC says to sendTransaction; None where it gave no verdict. Raises RPCException where it refused the request."""
-    if answered is None:
-        return None
-    found = SendTransactionResp.from_json(answered)
-    if isinstance(found, SendTransactionResp):
-        return Sent(bytes(found.value))
-    if isinstance(found, SendTransactionPreflightFailureMessage) and found.data.err is not None:
-        return refused_of(found.data.err, found.message)
-    raise RPCException(found)
+def _sending(answer: json_rpc.Answer[str]) -> Sent | Refused:
+    """What an RPC says to sendTransaction. Raises NodeError where it refused the request, UnreadableError."""
+    refused = None if answer.error is None else json_rpc.refusal_in(answer.error)
+    if refused is not None:
+        return refused
+    return Sent(bytes(Signature.from_string(json_rpc.result_of(answer))))
 
 
 def _as_many(found: Sequence[object], asked: Sequence[object]) -> None:
@@ -195,19 +227,9 @@ def _account(account: SoldersAccount) -> Account:
     return Account(account.owner, account.lamports, bytes(account.data), account.executable)
 
 
-def _status(status: Any) -> SignatureStatus:
-    finalized = status.confirmation_status == TransactionConfirmationStatus.Finalized
-    return SignatureStatus(finalized, None if status.err is None else refused_of(status.err, ""))
-
-
-def refused_of(error: Any, words: str) -> Refused:
-    """A TransactionError of solders as a value: the runtime's name for it, and the program's code where that refused."""
-    if isinstance(error, TransactionErrorInstructionError):
-        if isinstance(error.err, InstructionErrorCustom):
-            return Refused(CUSTOM, error.err.code, words[:WORDS])
-        error = error.err
-    name = str(error).rpartition(".")[2] if "." in str(error) else type(error).__name__
-    return Refused(name.removeprefix("TransactionError").removeprefix("InstructionError"), None, words[:WORDS])
+def _status(status: json_rpc.Status) -> SignatureStatus:
+    error = None if status.err is None else json_rpc.refused_of(status.err)
+    return SignatureStatus(status.confirmation_status == FINAL, error)
 
 
 def _http_failure(cause: BaseException | None) -> RpcFailure:
@@ -219,9 +241,9 @@ def _http_failure(cause: BaseException | None) -> RpcFailure:
     return RpcFailure("unreachable", f"cannot be reached ({type(cause).__name__}); is it running, is the URL right?")
 
 
-def _refusal(message: Any) -> RpcFailure:
-    words = str(getattr(message, "message", message))[:WORDS]
-    if isinstance(message, NodeUnhealthyMessage):
+def _refusal(fault: Fault) -> RpcFailure:
+    words = fault.message[: json_rpc.WORDS]
+    if fault.code == json_rpc.UNHEALTHY:
         return RpcFailure("busy", f"is not healthy: {words}")
     return RpcFailure("refused", f"refused the request: {words}")
 

@@ -65,6 +65,7 @@ class OfOneChain:
     def __init__(self, rpcs: Sequence[Rpc], genesis_hash: bytes) -> None:
         self._rpcs, self._genesis_hash = rpcs, genesis_hash
         self._fit: set[Rpc] = set()
+        self._told: set[Rpc] = set()
         self._log = structlog.get_logger()
 
     async def accounts(self, request: GetAccounts) -> list[Accounts]:
@@ -76,7 +77,8 @@ class OfOneChain:
         genesis = await rpc.ask(GetGenesis())
         if genesis == self._genesis_hash:
             self._fit.add(rpc)
-        elif isinstance(genesis, bytes):
+        elif isinstance(genesis, bytes) and rpc not in self._told:  # it is asked every 2 s
+            self._told.add(rpc)
             self._log.error(
                 "rpc_of_another_chain", rpc=rpc.name, right="an RPC of the chain of the registry's [market]"
             )

@@ -62,7 +62,7 @@ def test_a_record_is_shown_with_its_trailer() -> None:
 
 
 def test_the_golden_records_verify(tmp_path: Path) -> None:
-    """Against a registry of their market; but for one of an impossible id, they are legal as well."""
+    """Against a registry of their market, each as it was made."""
     network = VECTORS["network"]
     hashes = {name: bytes.fromhex(network[name]) for name in ("genesis_hash", "program_id", "admin")}
     keys = {who: bytes.fromhex(key["public"]) for who, key in VECTORS["keys"].items()}

@@ -1,5 +1,6 @@
 """Payment from end to end with real processes: a market made from nothing, daemons that are killed, RPCs that fail, escrows
-that run short, disputes, revocations, and the demo on a chain that was there before."""
+that run short, disputes, revocations, and the demo on a chain that was there before.
+"""
 
 import json
 import os
@@ -32,7 +33,8 @@ LOT_MICRO = 24_600
 """What a lot of 123 Wh costs a buyer that bids 20 c/kWh alone."""
 PRICE = ("--max-price", "20")
 ONE_BY_ONE = ("--mechanism", "first-above-reserve")
-HOUR_S, DAY_S = 3600, 86_400
+HOUR_S = 3600
+AHEAD_S = 15 * 86_400
 KILLS = 4
 
 
@@ -109,7 +111,7 @@ def _trade_and_check(world: World) -> None:
     assert "12 trades, 12 of them settled or refunded; 0.000000 not on the chain yet" in world.etp(
         "settle", "status", *state
     )
-    assert "12 trades compared: 0 differences" in world.etp("settle", "reconcile", *state)
+    assert "12 trades compared: 0 differences" in world.do("settle", "reconcile", *state)
     assert "NOT" not in world.etp("settle", "verify", str(max(world.trades(101))), *state)
     rows = [row for row in world.export(101) if row["kind"] == "settlement"]
     records = sorted({row["record"] for row in rows})
@@ -179,7 +181,8 @@ def _die_while_settling(world: World, battery: Node) -> None:
 
 def test_an_rpc_that_is_down_and_one_that_is_dead(world: World) -> None:
     """Trades go on up to the limit and no further, say why they wait, and are paid once one RPC of two is back; then trade
-    goes on. The other one stays dead."""
+    goes on. The other one stays dead.
+    """
     world.join(110, "bess")
     world.join(510, "aggregator", deposit="1")
     door = Door(world.chain.url)
@@ -205,10 +208,13 @@ def test_an_rpc_that_is_down_and_one_that_is_dead(world: World) -> None:
 
 def test_another_network_and_an_empty_purse(world: World, abroad: Devnet) -> None:
     """An RPC of another chain is not used, and said so; a battery without SOL says where to send it. Trade goes on in both,
-    and all of it is paid once the RPC is right and the SOL is there."""
+    and all of it is paid once the RPC is right and the SOL is there.
+    """
     name = world.join(111, "bess", sol=0)
     world.join(511, "aggregator", deposit="1")
+    world.join(512, "aggregator", deposit="1")
     battery = world.battery(111, *ONE_BY_ONE, rpc=[abroad.url])
+    lost = world.buyer(512, 111, options=["--demand-kwh", "0.369", *PRICE], rpc=[abroad.url])
     options = ["--demand-kwh", "0.369", "--until-filled", *PRICE]
     assert world.buyer(511, 111, options=options).wait(30) == 0
     until(lambda: "another chain" in battery.settlement["rpcs"][0]["reason"], what="the refusal of that RPC")
@@ -227,6 +233,10 @@ def test_another_network_and_an_empty_purse(world: World, abroad: Devnet) -> Non
     until(lambda: world.all_settled(111), what="the payment after the SOL came")
     assert world.check_paid(111, (511,), fee_bps=FEE_BPS) == 3
     assert battery.end() == 0
+    # A buyer whose own RPC is of another chain knows nothing of its escrow: it bids nothing, and says why once.
+    assert lost.log.count("rpc_of_another_chain") == lost.log.count("no_bids_without_escrow") == 1
+    assert not lost.count("bids")
+    assert lost.end() == 0
 
 
 # -- escrows
@@ -234,7 +244,8 @@ def test_another_network_and_an_empty_purse(world: World, abroad: Devnet) -> Non
 
 def test_a_buyer_bids_what_it_has(world: World) -> None:
     """Without an escrow nothing, and it says why; with one for a lot and a half never two that are not paid yet, at two
-    batteries at once; after a deposit it goes on."""
+    batteries at once; after a deposit it goes on.
+    """
     for battery in (120, 121):
         world.join(battery, "bess")
     world.join(520, "aggregator")
@@ -290,79 +301,85 @@ def test_a_battery_asks_for_an_escrow_and_a_past(world: World) -> None:
 # -- a market with a dispute window
 
 
-def test_held_disputed_refunded_released_withdrawn(chain: Devnet, tmp_path: Path) -> None:
-    """Four trades: disputed and decided for each side, refunded by the battery's own Terminate, released after the window;
-    and the buyer's withdrawal after its delay. The clocks of chain and battery are set ahead, nothing waits."""
+@pytest.fixture
+def slow(chain: Devnet, tmp_path: Path) -> Iterator[World]:
+    """A market that holds money for an hour, with five lots held."""
     world = World(tmp_path, chain, name="slow")
     world.open("--fee-bps", str(FEE_BPS), "--dispute-window-s", str(HOUR_S), "--settle-days", "1")
     world.join(101, "bess")
     world.join(501, "aggregator", deposit="1")
-    fees_before = world.tokens(world.key("admin").public)
     with world.ending():
-        battery = world.battery(101, *ONE_BY_ONE)
+        world.battery(101, *ONE_BY_ONE)
         buyer = world.buyer(501, 101, options=["--demand-kwh", "0.615", "--until-filled", *PRICE])
         assert buyer.wait(30) == 0
         until(lambda: set(world.states(101)) == {OutboxState.HELD}, what="the money set aside")
-        lots = sorted(world.trades(101))
-        assert len(lots) == 5
-        assert (world.escrow(501).available, world.escrow(501).held) == (1_000_000 - 5 * LOT_MICRO, 5 * LOT_MICRO)
-        for_battery, for_buyer, refunded, left, disputed = lots
-
-        def of(lot: int) -> list[str]:
-            return ["--battery", "101", "--lot", str(lot)]
-
-        for lot in (for_battery, for_buyer, disputed):
-            assert "disputed, finalized" in world.do("dispute", "open", *world.by("aggregator-501"), *of(lot))
-        world.do("dispute", "resolve", *world.by("admin"), *of(for_battery), "--to-battery")
-        world.do("dispute", "resolve", *world.by("admin"), *of(for_buyer), "--to-buyer")
-        # The battery cannot deliver any more and says so, signed; its buyer is back to hear it.
-        buyer = world.buyer(501, 101, options=["--demand-kwh", "0.615", *PRICE])
-        until(lambda: buyer.view.get("batteries") and buyer.view["batteries"][0]["connected"], what="a session")
-        battery.process.send_signal(signal.SIGUSR1)
-        until(
-            lambda: len([r for r in world.export(501) if r.get("terminate")]) == 5, what="the Terminates in the journal"
-        )
-        said = {row["lot_id"]: row["terminate"] for row in world.export(501) if row.get("terminate")}
-        raw = bytes.fromhex(said[refunded])
-        assert (decode(raw[:84]).termination_code, trailer(raw).lot_id) == (TerminateCode.CANNOT_DELIVER, refunded)
-        assert is_signed_by(world.key("bess-101").public, world.members.network.network_id, raw)
-        wrong = world.do("dispute", "refund", *world.by("aggregator-501"), *of(left), said[refunded], status=1)
-        assert "refused" in wrong
-        world.do("dispute", "refund", *world.by("aggregator-501"), *of(refunded), said[refunded])
-        assert buyer.end() == 0
-        assert battery.end() == 0
-        world.do("escrow", "withdraw", *world.by("aggregator-501"), "--device-id", "501", "0.5")
-        early = world.do("escrow", "withdraw", *world.by("aggregator-501"), "--device-id", "501", status=1)
-        assert "WithdrawTooEarly" in early or "early" in early.lower()
-
-        ahead_s = 15 * DAY_S
-        chain.again(signal.SIGTERM, ahead_s=ahead_s)
-        battery = world.battery(101, *ONE_BY_ONE, ahead_s=ahead_s)
-        over = {OutboxState.SETTLED: 3, OutboxState.REFUNDED: 2}
-        until(lambda: world.states(101) == over, what="the end of each trade")
-        status = {lot: trade.status for lot, trade in world.trades_on_chain(101).items()}
-        paid = TradeStatus.PAID
-        assert status == {
-            for_battery: paid,
-            for_buyer: TradeStatus.REFUNDED,
-            refunded: TradeStatus.REFUNDED,
-            left: paid,
-            disputed: paid,
-        }
-        fees = 3 * (LOT_MICRO * FEE_BPS // 10_000)
-        assert world.tokens(world.key("bess-101").public) == 3 * LOT_MICRO - fees
-        assert world.tokens(world.key("admin").public) == fees_before + fees
-        assert (world.escrow(501).available, world.escrow(501).held) == (1_000_000 - 3 * LOT_MICRO, 0)
-        assert "0 differences" in world.do("settle", "reconcile", "--state-dir", str(world.state(101)))
-        world.do("escrow", "withdraw", *world.by("aggregator-501"), "--device-id", "501")
-        assert world.tokens(world.key("aggregator-501").public) == 500_000
-        assert world.escrow(501).available == 500_000 - 3 * LOT_MICRO
-        seller, payer = world.participant(101), world.participant(501)
-        assert (seller.settled, seller.disputed, seller.lost) == (3, 3, 2)
-        assert (payer.settled, payer.disputed, payer.lost) == (3, 3, 1)
-        assert battery.end() == 0
+        yield world
     chain.again(signal.SIGTERM)
     assert secrets(tmp_path)[1] == []
+
+
+def _terminates(world: World, battery: Node) -> dict[int, str]:
+    """The battery cannot deliver any more and says so, signed, to a buyer that is back to hear it: lot → HEX."""
+    buyer = world.buyer(501, 101, options=["--demand-kwh", "0.615", *PRICE])
+    until(lambda: any(one["connected"] for one in buyer.view.get("batteries", ())), what="a session")
+    battery.process.send_signal(signal.SIGUSR1)
+    until(
+        lambda: len([row for row in world.of_kind(501, "energy") if row.state == "short"]) == 5, what="the Terminates"
+    )
+    assert buyer.end() == 0
+    return {row["lot_id"]: row["terminate"] for row in world.export(501) if row.get("terminate")}
+
+
+def test_held_disputed_refunded_released_withdrawn(slow: World) -> None:
+    """Five trades: disputed, and decided for each side or by nobody for 14 days; refunded by the battery's own Terminate;
+    released after the window. Then the buyer's withdrawal after its delay. Clocks are set ahead, nothing waits.
+    """
+    world, battery = slow, slow.started[0]
+    assert isinstance(battery, Node)
+    for_battery, for_buyer, refunded, left, disputed = sorted(world.trades(101))
+    assert (world.escrow(501).available, world.escrow(501).held) == (1_000_000 - 5 * LOT_MICRO, 5 * LOT_MICRO)
+    by_buyer, by_admin = world.by("aggregator-501"), world.by("admin")
+
+    def of(lot: int) -> list[str]:
+        return ["--battery", "101", "--lot", str(lot)]
+
+    for lot in (for_battery, for_buyer, disputed):
+        assert "disputed, finalized" in world.do("dispute", "open", *by_buyer, *of(lot))
+    world.do("dispute", "resolve", *by_admin, *of(for_battery), "--to-battery")
+    world.do("dispute", "resolve", *by_admin, *of(for_buyer), "--to-buyer")
+    said = _terminates(world, battery)
+    raw = bytes.fromhex(said[refunded])
+    assert (decode(raw[:84]).termination_code, trailer(raw).lot_id) == (TerminateCode.CANNOT_DELIVER, refunded)
+    assert is_signed_by(world.key("bess-101").public, world.members.network.network_id, raw)
+    assert "refused" in world.do("dispute", "refund", *by_buyer, *of(left), said[refunded], status=1)
+    assert "refunded, finalized" in world.do("dispute", "refund", *by_buyer, *of(refunded), said[refunded])
+    assert battery.end() == 0
+    world.do("escrow", "withdraw", *by_buyer, "--device-id", "501", "0.5")
+    assert "refused" in world.do("escrow", "withdraw", *by_buyer, "--device-id", "501", status=1)
+
+    world.chain.again(signal.SIGTERM, ahead_s=AHEAD_S)
+    battery = world.battery(101, *ONE_BY_ONE, ahead_s=AHEAD_S)
+    until(lambda: world.states(101) == {OutboxState.SETTLED: 3, OutboxState.REFUNDED: 2}, what="the end of each trade")
+    paid, returned = TradeStatus.PAID, TradeStatus.REFUNDED
+    ends = {for_battery: paid, for_buyer: returned, refunded: returned, left: paid, disputed: paid}
+    assert {lot: trade.status for lot, trade in world.trades_on_chain(101).items()} == ends
+    assert "0 differences" in world.do("settle", "reconcile", "--state-dir", str(world.state(101)))
+    assert battery.end() == 0
+    _check_sums(world)
+
+
+def _check_sums(world: World) -> None:
+    """Three lots of five were paid; half a unit leaves the escrow."""
+    fees = 3 * (LOT_MICRO * FEE_BPS // 10_000)
+    assert world.tokens(world.key("bess-101").public) == 3 * LOT_MICRO - fees
+    assert world.tokens(world.key("admin").public) == fees
+    assert (world.escrow(501).available, world.escrow(501).held) == (1_000_000 - 3 * LOT_MICRO, 0)
+    world.do("escrow", "withdraw", *world.by("aggregator-501"), "--device-id", "501")
+    assert world.tokens(world.key("aggregator-501").public) == 500_000
+    assert world.tokens(world.place.escrow(501)) == world.escrow(501).available == 500_000 - 3 * LOT_MICRO
+    seller, payer = world.participant(101), world.participant(501)
+    assert (seller.settled, seller.disputed, seller.lost) == (3, 3, 2)
+    assert (payer.settled, payer.disputed, payer.lost) == (3, 3, 1)
 
 
 # -- revocation
@@ -370,7 +387,8 @@ def test_held_disputed_refunded_released_withdrawn(chain: Devnet, tmp_path: Path
 
 def test_a_revocation_on_the_chain_ends_the_buyer_s_session(world: World) -> None:
     """`market revoke`, `registry sync`: within seconds the battery says NOT_AUTHORISED to it, and counts it; its bids count
-    no more, and somebody else's do."""
+    no more, and somebody else's do.
+    """
     name = world.join(140, "bess")
     revoked = world.join(540, "aggregator", deposit="1")
     world.join(541, "aggregator", deposit="1")

@@ -13,15 +13,16 @@ from etp.codes import MessageType, RejectCode, Role, TerminateCode
 from etp.discovery import BessDiscovery, Counted
 from etp.discovery_limits import DiscoveryLimits
 from etp.effects import Count, Envelope, Write
-from etp.evidence import PER_DAY, PER_S, Evidence
+from etp.evidence import PER_DAY, PER_S, UNPROVEN, Evidence
 from etp.frame import FRAME_SIZE, Frame, decode, encode
 from etp.ids import Ids
 from etp.limits import Limits
+from etp.peers import AggregatorDiscovery
 from etp.profile import Plain, Reading, Received, Refused
 from etp.record import RECORD_SIZE, group_recipient, is_signed_by, trailer
 from etp.registry import Network
 from etp.session import Bound, Closed, Event, Session, Violation
-from etp.signed import AT_ONCE, DATAGRAMS_PER_S, EVIDENT, FIRSTS_PER_S, NOBODY, Signed
+from etp.signed import AT_ONCE, DATAGRAMS_PER_S, FIRSTS_PER_S, NOBODY, Signed
 from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, Wh
 from etp.window import WIDTH
@@ -96,7 +97,7 @@ def test_a_member_s_record_to_us_counts(bess: Signed, hand: Hand, read: Read) ->
     assert read(bess, raw) == Received(decode(raw[:FRAME_SIZE]), raw, True)
 
 
-def test_every_type_is_stamped_and_read(hand: Hand) -> None:
+def test_every_type_is_stamped_and_read() -> None:
     """What one profile seals the other reads: kind, lot, recipient, counters in order from boot << 32 | 1."""
     bess, buyer = profile_of(BESS, Role.BESS, boot=7), profile_of(BUYERS[0], Role.AGGREGATOR)
     offer = messages.Offer(Wh(13_500), Wh(6412))
@@ -361,15 +362,24 @@ def test_a_clock_that_is_too_far_ahead_to_trade_begins_no_session(bess: Signed, 
     assert refused(first(bess, hand.query(message_id=WALL + 260_000))) == "late"
 
 
-@pytest.mark.xfail(strict=True, reason="BUG 10")
-def test_a_captured_datagram_begins_no_session(bess: Signed, hand: Hand) -> None:
-    """A Query that went by UDP and got lost on its way (1,024 datagrams wait at most): no key for a TCP session."""
-    aggregator = profile_of(BUYERS[0], Role.AGGREGATOR)
-    envelope = Envelope(messages.query(BUYERS[0]))
-    captured = aggregator.stamp(envelope, BESS, NOW)  # as `AggregatorDiscovery._stamp` does for a probe
-    udp_only = aggregator.stamp_to_group(Envelope(messages.query(BUYERS[0])), NOW)
-    assert isinstance(first(bess, udp_only), Refused)
-    assert isinstance(first(bess, captured), Refused)
+def test_a_captured_datagram_begins_no_session(bess: Signed) -> None:
+    """A Query that went by UDP and got lost on its way (1,024 datagrams wait at most) is for the group, also as a probe: no key for TCP."""
+    core = AggregatorDiscovery(
+        BUYERS[0],
+        GROUP,
+        profile=profile_of(BUYERS[0], Role.AGGREGATOR),
+        rng=random.Random(1),
+        limits=DiscoveryLimits(),
+        timing=Timing(),
+    )
+    hello = Hand(BESS).record(messages.register(BESS), recipient=group_recipient(GROUP), wall_us=WALL)
+    core.receive_datagram(hello, ("10.0.0.1", 4000), NOW)
+    core.advance(NOW)
+    sent = core.datagrams_to_send(NOW)
+    probes = [raw for raw, to in sent if to == ("10.0.0.1", 4000)]
+    assert len(probes) == 1
+    assert all(refused(first(bess, raw)) == "recipient" for raw, _ in sent)
+    assert isinstance(by_udp(bess, probes[0]), Received)
 
 
 def test_a_record_of_before_our_restart_is_not_new_on_a_session(hand: Hand) -> None:
@@ -414,9 +424,10 @@ def test_strangers_are_verified_under_a_budget_and_peers_are_not(
     kinds = [refused(read(bess, bad)) for _ in range(AT_ONCE + 500)]
     assert (kinds.count("signature"), kinds.count("budget")) == (AT_ONCE, 500)
     assert isinstance(on_tcp(bess, hand.query(wall_us=WALL)), Received)
-    later = at(11)
-    again = (lambda: bess.read_datagram(bad, later)) if read is by_udp else (lambda: bess.read(bad, None, later))
-    assert [refused(again()) for _ in range(2000)].count("signature") == per_s
+    moments = [at(10 + tenth / 10) for tenth in range(1, 11)]
+    again = {by_udp: bess.read_datagram, first: lambda raw, now: bess.read(raw, None, now)}[read]
+    kinds = [refused(again(bad, now)) for now in moments for _ in range(200)]
+    assert abs(kinds.count("signature") - per_s) <= 10, "so many in the second after it"
 
 
 def test_what_is_cheap_to_refuse_costs_no_budget(bess: Signed, hand: Hand) -> None:
@@ -477,7 +488,6 @@ def test_three_replays_end_a_connection(bess: Signed, hand: Hand) -> None:
     assert isinstance(events[-1], Closed)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG 22")
 def test_a_connection_that_was_refused_for_the_budget_again_and_again_ends(bess: Signed, hand: Hand) -> None:
     """It may be honest, so once is no offence; a stream of it is a flood."""
     bad = replace(hand, key=pair(STRANGER)).query(counter=9 << 32, wall_us=WALL)
@@ -541,7 +551,7 @@ def test_a_farewell_to_nobody_is_no_evidence() -> None:
     made = session(battery)
     made.farewell(TerminateCode.BUSY, "no place", NOW)
     raw = made.data_to_send(NOW)[4:]
-    assert refused(first(buyer, raw)) not in EVIDENT
+    assert refused(first(buyer, raw)) not in UNPROVEN
 
 
 # -- UDP
@@ -608,7 +618,6 @@ def test_evidence_is_bounded_and_everything_is_counted() -> None:
     assert sum(isinstance(effect[-1], Write) for effect in many) == PER_DAY - PER_S
 
 
-@pytest.mark.xfail(strict=True, reason="BUG 12")
 def test_a_stranger_s_noise_leaves_room_for_proof() -> None:
     """Whoever has no key can make 5,000 rows in a few minutes: an equivocation, signed twice, must still be kept that day."""
     kept = Evidence()

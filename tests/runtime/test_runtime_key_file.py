@@ -122,7 +122,6 @@ def test_a_key_is_never_overwritten(tmp_path: Path, there: str) -> None:
     assert not (tmp_path / "gone").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="BUG 19")
 def test_a_place_where_nothing_can_be_written(tmp_path: Path) -> None:
     """Below a file."""
     (tmp_path / "file").touch()

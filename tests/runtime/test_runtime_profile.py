@@ -14,6 +14,7 @@ from etp.ids import MARK_AHEAD_US
 from etp.profile import Plain
 from etp.registry import Registry
 from etp.signed import AnyProfile, Signed
+from etp.timing import Timing
 from etp.units import DeviceId, MonotonicS, WallUs
 from runtime.io.journal import Journal
 from runtime.io.key_file import KeyFileError
@@ -86,13 +87,41 @@ def test_a_clock_behind_the_mark_refuses(
     """More than the second by which the mark is ahead: both profiles, and no boot is begun."""
     journal.mark = NOW.wall_us + behind_us
     if trades:
-        made = opened(market, journal, profile=profile)
+        more = {"registry": None} if profile == "plain" else {}
+        made = opened(market, journal, profile=profile, **more)
         assert made.ids.next(NOW.wall_us) > journal.mark - 1
         return
     with pytest.raises(SettingsError, match="behind what this node has signed; set the clock") as caught:
         opened(market, journal, profile=profile)
     assert "the clock of this machine" in str(caught.value)
     assert journal.begin_boot(0) == 0
+
+
+def killed_and_started(market: Path, state: Path, seconds: tuple[float, ...]) -> list[tuple[int, int]]:
+    """Lives that begin at these seconds; each stamps one message, keeps its mark, and is killed. (id, wall) of each."""
+    stamps = []
+    for second in seconds:
+        made = Journal.open(state, role="bess", device_id=BESS)
+        now = Now(MonotonicS(1.0), WallUs(NOW.wall_us + round(second * 1e6)))
+        profile = opened(market, made, now)
+        stamps.append((profile.ids.next(now.wall_us), int(now.wall_us)))
+        made.write((), mark=profile.ids.mark_due())
+        made.close()
+    return stamps
+
+
+@pytest.mark.xfail(strict=True, reason="BUG 28")
+def test_kills_in_quick_succession_are_no_clock_that_went_back(market: Path, tmp_path: Path) -> None:
+    """The clock goes on as it should: a node that is killed and started twice within a second is not refused."""
+    stamps = [stamp for stamp, _ in killed_and_started(market, tmp_path / "state", (0, 0.4, 0.8, 1.2, 1.6, 2.0))]
+    assert stamps == sorted(set(stamps))
+
+
+@pytest.mark.xfail(strict=True, reason="BUG 28")
+def test_a_node_that_was_killed_speaks_of_now(market: Path, tmp_path: Path) -> None:
+    """Ids are times: after a restart they are not so far ahead of its clock that no peer begins a session with it, or bids."""
+    for stamp, wall_us in killed_and_started(market, tmp_path / "state", (0, 0.5)):
+        assert stamp - wall_us <= Timing().offset_limit_ms * 1000
 
 
 def with_members(market: Path, *changed: object) -> None:
@@ -137,7 +166,6 @@ def test_a_member_that_must_speak_plain_does_not_sign(market: Path, journal: Jou
     assert isinstance(opened(market, journal, profile="plain"), Plain)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG 23")
 def test_a_member_that_must_sign_does_not_speak_plain(market: Path, journal: Journal) -> None:
     """With a registry at hand a node that is registered for `signed` is not started in `plain`."""
     with pytest.raises(SettingsError, match="registered for signed"):

@@ -230,11 +230,16 @@ class Node:
         due_s = self.settler.next_deadline()
         if due_s is None or (self._wake_s is not None and self._wake_s <= due_s):
             return
-        self._wake_s = due_s
-        self._later(max(0.0, due_s - self.scheduler.time_s), "deadline", self._advance)
+        self._wake_s, life = due_s, self.lives
+
+        def wake() -> None:
+            if life == self.lives and self._wake_s == due_s:  # else an earlier one has taken its place
+                self._wake_s = None
+                self._guarded("deadline", self._advance)
+
+        self.scheduler.at(due_s, wake)
 
     def _advance(self, settler: Settler) -> None:
-        self._wake_s = None
         now_s = self.scheduler.time_s
         at, turns = self._turns
         self._turns = (now_s, turns + 1 if at == now_s else 1)

@@ -549,7 +549,7 @@ class Bazaar:
 
     def key_at(self, authority: Pubkey) -> Pubkey:
         """Where it says which device a key has."""
-        return Pubkey.find_program_address([b"key", bytes(self.address), bytes(authority)], PROGRAM_ID)[0]
+        return self.place.device_key(authority)
 
     def trade_at(self, deal: Deal) -> Pubkey:
         """Where a deal's Trade account is."""
@@ -632,16 +632,7 @@ class Bazaar:
 
     def register(self, device: Device) -> list[Instruction]:
         """Register a device."""
-        accounts = {
-            "admin": self.admin.pubkey(),
-            "authority": device.address,
-            "market": self.address,
-            "participant": self.place.participant(device.device_id),
-            "device_key": self.key_at(device.address),
-            "system_program": SYSTEM_PROGRAM,
-        }
-        arguments = {"device_id": device.device_id, "role": int(device.role)}
-        return [INTERFACE.instruction(PROGRAM_ID, "register", accounts, **arguments)]
+        return [self.make.register(self.admin.pubkey(), device.address, device.device_id, device.role)]
 
     def revoke(self, device: Device) -> list[Instruction]:
         """Revoke a device."""

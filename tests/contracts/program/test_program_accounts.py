@@ -1,6 +1,7 @@
 """Every account of every instruction: missing, unsigned, read-only, twice, another, damaged. Nothing passes that should not."""
 
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 from typing import Any, Final
 
 import pytest
@@ -14,6 +15,7 @@ from solders.token import ID as TOKEN_PROGRAM
 
 from contracts.addresses import PROGRAM_ID
 from contracts.instructions import ED25519_PROGRAM
+from tests.contracts.program.curve import with_y
 from tests.contracts.program.harness import (
     ERRORS,
     IDL,
@@ -237,6 +239,44 @@ def test_a_copy_at_another_address_is_none_of_ours(world: World, scene: Play) ->
         assert right is not None
         world.put(copy, Account(right.lamports, bytes(right.data), PROGRAM_ID))
         world.refused(swapped(played.instructions, **{slot: copy}), "WrongAddress", "WrongVault")
+
+
+def _le64(value: int) -> bytes:
+    return value.to_bytes(8, "little")
+
+
+_MADE: Final[list[tuple[str, str, Callable[[World], list[bytes]]]]] = [
+    ("open_market", "market", lambda world: [b"market", SCENES["open_market"](world).bazaar.network]),
+    ("register", "participant", lambda world: [b"participant", bytes(world.main.address), _le64(77)]),
+    (
+        "register",
+        "device_key",
+        lambda world: [b"key", bytes(world.main.address), bytes(key_of("newcomer").pubkey())],
+    ),
+    ("settle", "trade", lambda world: [b"trade", bytes(world.instant.address), _le64(11), _le64(1)]),
+    ("settle_held", "trade", lambda world: [b"trade", bytes(world.main.address), _le64(11), _le64(1)]),
+    ("record_default", "trade", lambda world: [b"trade", bytes(world.main.address), _le64(11), _le64(1)]),
+]
+"""Scene, slot and seeds of what is made."""
+
+
+@pytest.mark.parametrize(("name", "slot", "seeds"), _MADE)
+def test_of_the_addresses_of_some_seeds_only_the_first_is_made(
+    world: World, name: str, slot: str, seeds: Callable[[World], list[bytes]]
+) -> None:
+    """The others, with lower bumps, would each be the same thing once more: a lot's second trade, a key's second id."""
+    instructions = SCENES[name](world).instructions
+    parts = seeds(world)
+    first, highest = Pubkey.find_program_address(parts, PROGRAM_ID)
+    assert address_in(instructions, slot) == first
+    tried = 0
+    for bump in range(highest):
+        raw = sha256(b"".join(parts) + bytes([bump]) + bytes(PROGRAM_ID) + b"ProgramDerivedAddress").digest()
+        if with_y(int.from_bytes(raw, "little") % 2**255) is None:  # off the curve: an address of the program
+            tried += 1
+            world.refused(swapped(instructions, **{slot: Pubkey(raw)}), "WrongAddress")
+    assert tried > 50
+    world.do(instructions)
 
 
 @each_scene

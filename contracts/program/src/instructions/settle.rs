@@ -78,12 +78,13 @@ pub fn settle(program: &Address, accounts: &[AccountView], _: &args::Settle) -> 
     require_program(system_program, &pinocchio_system::ID)?;
     let presented = Presented { battery, market, battery_participant, aggregator_participant, instructions };
     let mut deal = judge(program, &presented)?;
+    // Before its vault, which is not there either where nothing was ever put aside: that is the buyer's default.
+    let mut escrow = load_if_made(program, escrow_account, market, &deal.aggregator)?.ok_or(Error::EscrowTooShort)?;
     let till =
         Till { vault: Vault { escrow: escrow_account, tokens: vault }, payout, fee_account, mint, token_program };
     let currency = till.open(&deal.market, &deal.battery)?;
     till.require_payable(&currency, &deal.battery)?; // nobody's money is held for what could not be paid
     let mut trade = trade_to_settle(program, trade_account, &presented, &deal)?;
-    let mut escrow = load_if_made(program, escrow_account, market, &deal.aggregator)?.ok_or(Error::EscrowTooShort)?;
     require(escrow.available >= deal.amount, Error::EscrowTooShort)?;
 
     escrow.available = subtract(escrow.available, deal.amount)?;
