@@ -62,7 +62,9 @@ def run(plan: Plan) -> Report:
         f"Confirm durable → finalized account read back; {gentle:,} trades at {GENTLE_RATE:g}/s, then {trades:,} as fast as"
         f" they go; slots of {SLOT_MS} ms, {FINALITY_SLOTS} to finality",
         [
-            *spread(f"at {GENTLE_RATE:g}/s: settled after", calm["waits_ms"], most=None if plan.quick else GENTLE_MOST_MS),
+            *spread(
+                f"at {GENTLE_RATE:g}/s: settled after", calm["waits_ms"], most=None if plan.quick else GENTLE_MOST_MS
+            ),
             Figure("at full rate: settled", round(per_s, 1), "trades/s", least=plan.size(round(LEAST_PER_S), 1)),
             *spread("at full rate: settled after", full["waits_ms"]),
             Figure("not settled", gentle + trades - calm["settled"] - full["settled"], "trades", most=0),

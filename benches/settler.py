@@ -6,6 +6,7 @@ stdin (a line of JSON a phase) and answers each phase with what it measured.
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import random
@@ -64,6 +65,7 @@ class Bench:
         self._settled: dict[int, float] = {}
         self._confirmed: dict[int, float] = {}
         self._expected = 0
+        self._places = asyncio.Semaphore(0)
         self._done = asyncio.Event()
 
     async def open(self, mint: str) -> None:
@@ -120,6 +122,7 @@ class Bench:
         for each in rows:
             if each.state == OutboxState.SETTLED.value:
                 self._settled[each.lot_id] = time.monotonic()
+                self._places.release()
         if len(self._settled) >= self._expected:
             self._done.set()
 
@@ -157,6 +160,7 @@ class Bench:
     async def phase(self, *, trades: int, rate: float, most_waiting: int) -> dict[str, Any]:
         """`trades` at `rate` a second, open loop, at most `most_waiting` on their way; when each was settled."""
         self._confirmed, self._settled = {}, {}
+        self._places = asyncio.Semaphore(most_waiting)
         before_s = cpu_s()
         began_s = time.monotonic()
         self._expected = trades
@@ -164,16 +168,13 @@ class Bench:
         async with asyncio.TaskGroup() as tasks:
             for number in range(trades):
                 due_s = began_s + number / rate
-                while number - len(self._settled) >= most_waiting:
-                    await asyncio.sleep(0.005)
+                await self._places.acquire()
                 await asyncio.sleep(max(0.0, due_s - time.monotonic()))
                 tasks.create_task(self._confirm(self._trade()))
         last_s = time.monotonic()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(WAIT_S):
                 await self._done.wait()
-        except TimeoutError:
-            pass
         ended_s = max(self._settled.values(), default=last_s)
         waits_ms = [1000 * (at - self._confirmed[lot]) for lot, at in self._settled.items()]
         return {

@@ -21,8 +21,8 @@ class InterfaceError(ContractsError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"{what}: the IDL does not match the program;"
-            " use the IDL and the program of one release, or give the program's id with --program-id"
+            f"{what}: the IDL does not match the program; use the IDL and the program of one release,"
+            " or give that program's id in the registry's [market]"
         )
 
 

@@ -1,7 +1,8 @@
 """What the RPCs have said about one transaction and its trade, and what may be concluded from it. No RPC is believed alone
-where there are others; absence counts only once a transaction cannot land any more (docs/settlement.md, From promise to payment).
+where there are others, nor a minority that is left in use; absence counts only once a transaction cannot land any more (docs/settlement.md, From promise to payment).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
@@ -60,36 +61,49 @@ class Verdict(NamedTuple):
     """What follows from all readings."""
 
     trade: Trade | None = None
-    """On the chain, as most of the RPCs that are asked say."""
+    """On the chain, as more than half of all RPCs say."""
     dead: bool = False
-    """The transaction had no effect and cannot have one, as all of them say."""
+    """The transaction had no effect and cannot have one, as all say that are asked, and those are more than half."""
     disagree: bool = False
     """Some show the trade, and others say that it cannot come any more."""
+    too_few: bool = False
+    """Those that are asked would say what became of the transaction, but they are not more than half."""
+    gone: bool = False
+    """All that are asked show no trade, and those are more than half."""
 
 
-def verdict(readings: Sequence[Reading], act: Act | None, last_valid_height: int) -> Verdict:
-    """Judge the readings of all RPCs that are in use; without any nothing follows."""
-    if not readings:
-        return Verdict()
-    agreed = most(reading.trade for reading in readings)
-    if act is None:
-        return Verdict(agreed)
-    if agreed is not None and agreed.status in EFFECT[act]:
-        return Verdict(agreed)
+def verdict(readings: Sequence[Reading], act: Act | None, last_valid_height: int, *, rpcs: int) -> Verdict:
+    """Judge the readings of those RPCs that are in use.
+
+    A majority is one of all RPCs there are (`rpcs`), not of those in use: else a liar decides alone as soon as the others
+    are down. Waiting for them costs nothing but the outbox's knowledge.
+    """
+    enough = is_most(len(readings), rpcs)
+    agreed = most((reading.trade for reading in readings), rpcs)
+    gone = enough and all(reading.shows_none for reading in readings)
+    if act is None or (agreed is not None and agreed.status in EFFECT[act]):
+        return Verdict(agreed, gone=gone)
     dead = [reading.is_dead(act, last_valid_height) for reading in readings]
     shown = any(reading.trade is not None and reading.trade.status in EFFECT[act] for reading in readings)
-    return Verdict(agreed, all(dead), shown and any(dead))
+    all_dead = bool(dead) and all(dead)
+    return Verdict(
+        agreed,
+        dead=enough and all_dead,
+        disagree=shown and any(dead),
+        too_few=not enough and (all_dead or shown),
+        gone=gone,
+    )
 
 
-def most(trades: Iterable[Trade | None]) -> Trade | None:
-    """The trade that more than half of them show."""
-    listed = list(trades)
-    counts: dict[Trade, int] = {}
-    for trade in listed:
-        if trade is not None:
-            counts[trade] = counts.get(trade, 0) + 1
-    best = max(counts, key=lambda trade: counts[trade], default=None)
-    return best if best is not None and 2 * counts[best] > len(listed) else None
+def is_most(count: int, rpcs: int) -> bool:
+    """Whether so many are more than half of all RPCs."""
+    return 2 * count > rpcs
+
+
+def most(trades: Iterable[Trade | None], rpcs: int) -> Trade | None:
+    """The trade that more than half of all RPCs show."""
+    counts = Counter(trade for trade in trades if trade is not None)
+    return next((trade for trade, count in counts.items() if is_most(count, rpcs)), None)
 
 
 class Promised(Protocol):

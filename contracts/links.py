@@ -2,10 +2,10 @@
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median_low
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from contracts.accounts import Market, Participant, read
 from contracts.addresses import Address, Place, token_account
@@ -27,6 +27,11 @@ from contracts.rpc import (
 from contracts.settler_limits import SettlerLimits, SettlerTiming
 from etp.clock import Now
 from etp.units import LotId, MonotonicS
+
+VALID_BLOCKS: Final = 150
+"""A blockhash is valid for so many blocks from its own (Solana)."""
+BLOCKS_ABOVE: Final = 50
+"""The block of a new one is above the finalized height that we know by at most so many: what is not final yet, and our lag."""
 
 
 class Ask(NamedTuple):
@@ -74,7 +79,7 @@ class Identity:
         place = self.place
         if program is None or not program.executable:
             raise Unfit(
-                f"has no program at {place.program_id}; deploy it there, or give the id it is deployed at with --program-id"
+                f"has no program at {place.program_id}; deploy it there, or give the id it is deployed at in the registry's [market]"
             )
         if market is None:
             raise Unfit(
@@ -121,6 +126,7 @@ class Link:
         self._asking: set[str] = set()
         self._check_s = MonotonicS(0.0)
         self._height_s = MonotonicS(0.0)
+        self._height_known_s = MonotonicS(float("-inf"))
         self._blockhash_s = MonotonicS(float("-inf"))
         self._checks: dict[str, Callable[[Answer], tuple[str, Request] | None]] = {
             "genesis": self._checked_genesis,
@@ -147,8 +153,7 @@ class Link:
         ):
             asks += self._ask("genesis", GetGenesis())
         if self.usable and flying and now_s >= self._height_s:
-            self._height_s = MonotonicS(now_s + self._timing.height_s)
-            asks += self._ask("height", GetHeight())
+            asks += self.want_height(now)
         return asks
 
     def next_deadline(self, *, flying: bool) -> MonotonicS | None:
@@ -173,7 +178,7 @@ class Link:
             following = self._checks[ask.purpose](answer)
             return self._passed(now) if following is None else self._ask(*following)
         if ask.purpose == "height" and isinstance(answer, int):
-            self.height = max(self.height, answer)
+            self.height, self._height_known_s = max(self.height, answer), now.monotonic_s
         if ask.purpose == "blockhash" and isinstance(answer, Blockhash):
             self._take_blockhash(answer, now, believed_height)
         return []
@@ -197,7 +202,16 @@ class Link:
         assert isinstance(answer, Accounts)
         self.has_payout = answer.found[0] is not None
 
-    # -- blockhashes
+    # -- heights and blockhashes
+
+    def want_height(self, now: Now) -> list[Ask]:
+        """Ask for its finalized height."""
+        self._height_s = MonotonicS(now.monotonic_s + self._timing.height_s)
+        return self._ask("height", GetHeight())
+
+    def knows_height(self, now: Now) -> bool:
+        """Whether its height is of late: as while transactions are on their way."""
+        return now.monotonic_s - self._height_known_s <= 2 * self._timing.height_s
 
     def want_blockhash(self, now: Now) -> list[Ask]:
         """Ask for a blockhash where the last one is no longer fresh."""
@@ -210,14 +224,17 @@ class Link:
         return self.blockhash if now.monotonic_s - self._blockhash_s <= self._timing.blockhash_s else None
 
     def _take_blockhash(self, answer: Blockhash, now: Now, believed_height: int | None) -> None:
-        if believed_height is not None:
-            ahead = answer.last_valid_height - believed_height
-            if not 0 < ahead <= self._limits.most_blocks_ahead:
-                raise Unfit(
-                    f"says that its blockhash is valid up to block {answer.last_valid_height}, {ahead} blocks ahead of the"
-                    f" finalized one: expected 1 to {self._limits.most_blocks_ahead}; not believed"
-                )
-        self.blockhash, self._blockhash_s = answer, now.monotonic_s
+        """What an RPC says of its blockhash's end may make us wait longer, never shorter: bytes that may land are not dead."""
+        if believed_height is None:
+            return
+        ahead = answer.last_valid_height - believed_height
+        if not 0 < ahead <= self._limits.most_blocks_ahead:
+            raise Unfit(
+                f"says that its blockhash is valid up to block {answer.last_valid_height}, {ahead} blocks ahead of the"
+                f" finalized one: expected 1 to {self._limits.most_blocks_ahead}; not believed"
+            )
+        last_valid = max(answer.last_valid_height, believed_height + VALID_BLOCKS + BLOCKS_ABOVE)
+        self.blockhash, self._blockhash_s = Blockhash(answer.hash, last_valid), now.monotonic_s
 
     # -- sending
 
@@ -258,10 +275,17 @@ class Link:
         self._height_s = MonotonicS(now.monotonic_s + self._timing.height_s)
         if self.breaker.state is BreakerState.OPEN:
             self._check_s = MonotonicS(0.0)
+            self._queue.clear()  # what still flies when it is back is queued then
+            self._queued.clear()
         return was is not self.breaker.state
 
 
-def believed_height(links: list[Link]) -> int | None:
+def in_use(links: Sequence[Link]) -> list[Link]:
+    """Those that are asked about trades."""
+    return [link for link in links if link.usable]
+
+
+def believed_height(links: Sequence[Link]) -> int | None:
     """The median finalized height of the RPCs in use: one that lies does not move it far. None where none is known."""
-    known = [link.height for link in links if link.usable and link.height >= 0]
+    known = [link.height for link in in_use(links) if link.height >= 0]
     return median_low(known) if known else None

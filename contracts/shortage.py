@@ -5,8 +5,9 @@ from typing import Final
 
 from contracts.accounts import Escrow, decode
 from contracts.addresses import Place
+from contracts.evidence import is_most
 from contracts.interface import Interface
-from contracts.links import Ask, Link
+from contracts.links import Ask, Link, in_use
 from contracts.outbox import Entry
 from contracts.rpc import MAX_ACCOUNTS, Account, Accounts, GetAccounts
 from contracts.settler_limits import SettlerTiming
@@ -87,14 +88,16 @@ class Shortage:
             return 0
         return decode(self._interface, Escrow, account.data).available
 
-    def can_pay(self, entry: Entry, links: Sequence[Link]) -> bool:
-        """Whether more than half of the RPCs in use show an escrow that covers it."""
-        return 2 * sum(available >= entry.amount for available in self._seen(entry, links)) > len(links)
+    def can_pay(self, entry: Entry, usable: Sequence[Link]) -> bool:
+        """Whether more than half of the RPCs in use show an escrow that covers it: a hint to try, which costs a fee at most."""
+        return is_most(sum(available >= entry.amount for available in self._seen(entry, usable)), len(usable))
 
     def cannot_pay(self, entry: Entry, links: Sequence[Link]) -> bool:
-        """Whether all RPCs in use, and at least one, show an escrow that does not cover it."""
-        seen = self._seen(entry, links)
-        return 0 < len(seen) == len(links) and all(available < entry.amount for available in seen)
+        """Whether the RPCs in use, and those are more than half of all, show an escrow that does not cover it."""
+        usable = in_use(links)
+        seen = self._seen(entry, usable)
+        complete = len(seen) == len(usable) and is_most(len(seen), len(links))
+        return complete and all(available < entry.amount for available in seen)
 
     def _seen(self, entry: Entry, links: Sequence[Link]) -> list[int]:
         seen = self._available.get(entry.buyer, {})

@@ -33,7 +33,7 @@ from runtime.io.days import load_day
 from runtime.io.journal import Journal
 from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
 from runtime.io.metrics_file import keep_metrics
-from runtime.io.profile import open_profile
+from runtime.io.profile import after_last_life, open_profile
 from runtime.io.registry_file import watch_registry
 from runtime.io.shell import Shell
 from runtime.settings import SettingsError, parse_address
@@ -205,7 +205,7 @@ async def run(settings: AggregatorSettings, lifecycle: Lifecycle) -> int:
 
 
 async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Journal, state_dir: Path) -> int:
-    profile = open_profile(settings, Role.AGGREGATOR, journal, system_now())
+    profile = open_profile(settings, Role.AGGREGATOR, journal, await after_last_life(journal, system_now))
     peers = [_peer(text, signed=profile.name == "signed") for text in settings.peer]
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     device_id, rng, metrics = DeviceId(settings.device_id), random.Random(seed), Metrics()

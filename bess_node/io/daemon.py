@@ -37,7 +37,7 @@ from runtime.io.days import load_day
 from runtime.io.journal import Journal, JournalError
 from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
 from runtime.io.metrics_file import keep_metrics
-from runtime.io.profile import open_profile
+from runtime.io.profile import after_last_life, open_profile
 from runtime.io.registry_file import watch_registry
 from runtime.io.shell import Shell
 from runtime.settings import SettingsError, parse_address
@@ -155,7 +155,7 @@ async def run(settings: BessSettings, lifecycle: Lifecycle) -> int:
 async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal, address: tuple[str, int]) -> int:
     seed = settings.seed if settings.seed is not None else random.SystemRandom().randrange(2**32)
     limits, metrics = limits_of(settings), Metrics()
-    profile = open_profile(settings, Role.BESS, journal, system_now())
+    profile = open_profile(settings, Role.BESS, journal, await after_last_life(journal, system_now))
     payment = _payment(settings, profile, journal, metrics, random.Random(seed))
     desk, shell = await _revived(settings, journal, profile=profile, limits=limits, metrics=metrics, payment=payment)
     hub = Hub(desk.device_id, shell, desk, profile=profile, limits=limits, metrics=metrics, payment=payment)

@@ -9,7 +9,8 @@ import structlog
 from contracts.io.rpc import Rpc
 from contracts.links import Ask
 from contracts.outbox import Entry
-from contracts.settler import Settler, SettlerEffect
+from contracts.settler import Settler
+from contracts.work import SettlerEffect
 from etp.clock import Now
 from etp.effects import Commit, Count, Log, Row, Write
 from runtime.histogram import Metrics

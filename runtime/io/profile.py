@@ -1,5 +1,7 @@
 """The profile that a node's settings ask for: its key, its registry, its boot. One place for both daemons."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from etp.clock import Now
@@ -40,6 +42,20 @@ def open_profile(settings: NodeSettings, role: Role, journal: Journal, now: Now)
     identity = Identity(DeviceId(settings.device_id), role, key, journal.begin_boot(now.wall_us // 1_000_000))
     group = parse_address("group", settings.group)
     return Signed(identity, registry, ids, group=group, timing=Timing(), started=now)
+
+
+async def after_last_life(journal: Journal, clock: Callable[[], Now]) -> Now:
+    """An instant after everything that this node can have signed: a node that was killed waits up to a second for it.
+
+    So its ids are times again from the first one on, and the mark's lead never adds up over restarts. Raises SettingsError
+    where the clock is further behind: it went back.
+    """
+    now = clock()
+    _check_clock(journal, now)
+    while (ahead_us := journal.mark - now.wall_us) > 0:
+        await asyncio.sleep(ahead_us / 1e6)
+        now = clock()
+    return now
 
 
 def _check_clock(journal: Journal, now: Now) -> None:

@@ -11,6 +11,7 @@ from bess_node.settings import BessSettings
 from etp.clock import Now
 from etp.codes import Role
 from etp.ids import MARK_AHEAD_US
+from etp.io.clock import system_now
 from etp.profile import Plain
 from etp.registry import Registry
 from etp.signed import AnyProfile, Signed
@@ -18,7 +19,7 @@ from etp.timing import Timing
 from etp.units import DeviceId, MonotonicS, WallUs
 from runtime.io.journal import Journal
 from runtime.io.key_file import KeyFileError
-from runtime.io.profile import open_profile
+from runtime.io.profile import after_last_life, open_profile
 from runtime.io.registry_file import RegistryFileError, save_registry
 from runtime.registry import base58
 from runtime.settings import SettingsError
@@ -97,12 +98,22 @@ def test_a_clock_behind_the_mark_refuses(
     assert journal.begin_boot(0) == 0
 
 
+async def test_a_node_that_was_killed_waits_for_its_clock(journal: Journal) -> None:
+    """At most for the second by which the mark is ahead; beyond it the clock went back, and it is refused."""
+    journal.mark = system_now().wall_us + 200_000
+    assert (await after_last_life(journal, system_now)).wall_us >= journal.mark
+    journal.mark = system_now().wall_us + 2 * MARK_AHEAD_US
+    with pytest.raises(SettingsError, match="set the clock"):
+        await after_last_life(journal, system_now)
+
+
 def killed_and_started(market: Path, state: Path, seconds: tuple[float, ...]) -> list[tuple[int, int]]:
     """Lives that begin at these seconds; each stamps one message, keeps its mark, and is killed. (id, wall) of each."""
     stamps = []
     for second in seconds:
         made = Journal.open(state, role="bess", device_id=BESS)
-        now = Now(MonotonicS(1.0), WallUs(NOW.wall_us + round(second * 1e6)))
+        # As a daemon does: it waits until the clock has passed what its last life can have signed.
+        now = Now(MonotonicS(1.0), WallUs(max(NOW.wall_us + round(second * 1e6), made.mark + 1)))
         profile = opened(market, made, now)
         stamps.append((profile.ids.next(now.wall_us), int(now.wall_us)))
         made.write((), mark=profile.ids.mark_due())
@@ -110,14 +121,12 @@ def killed_and_started(market: Path, state: Path, seconds: tuple[float, ...]) ->
     return stamps
 
 
-@pytest.mark.xfail(strict=True, reason="BUG 28")
 def test_kills_in_quick_succession_are_no_clock_that_went_back(market: Path, tmp_path: Path) -> None:
     """The clock goes on as it should: a node that is killed and started twice within a second is not refused."""
     stamps = [stamp for stamp, _ in killed_and_started(market, tmp_path / "state", (0, 0.4, 0.8, 1.2, 1.6, 2.0))]
     assert stamps == sorted(set(stamps))
 
 
-@pytest.mark.xfail(strict=True, reason="BUG 28")
 def test_a_node_that_was_killed_speaks_of_now(market: Path, tmp_path: Path) -> None:
     """Ids are times: after a restart they are not so far ahead of its clock that no peer begins a session with it, or bids."""
     for stamp, wall_us in killed_and_started(market, tmp_path / "state", (0, 0.5)):

@@ -114,7 +114,9 @@ class Rules(Watch):
                 self._break("two live", made.lot_id, words)
             return
         if chain.may_land(older.blockhash):
-            words = f"{newer.act.value} is signed while {older.act.value}, valid up to {older.last_valid_height}, may land"
+            words = (
+                f"{newer.act.value} is signed while {older.act.value}, valid up to {older.last_valid_height}, may land"
+            )
             self._break("two live", made.lot_id, f"{words}; {chain.finalized} is final")
 
     def said(self, rows: Iterable[Row], settler: Settler) -> None:

@@ -101,9 +101,7 @@ class Node:
         self.lives += 1
         self.steps, self._wake_s = 0, None
         rng = random.Random(self._rng.random())
-        self.settler = Settler(
-            self._signer, rpcs=len(self.rpcs), rng=rng, timing=self._timing, limits=self._limits
-        )
+        self.settler = Settler(self._signer, rpcs=len(self.rpcs), rng=rng, timing=self._timing, limits=self._limits)
         pending = [entry_of(_as_stored(each)) for each in self.disk.pending() if each.kind == KIND]
         self._guarded("restored", lambda settler: self._do(settler.restore(pending, self.scheduler.now())))
 
@@ -185,7 +183,7 @@ class Node:
     # -- the journal
 
     def _commit(self, commit: Commit) -> None:
-        def done(settler: Settler, durable: bool) -> list[SettlerEffect]:  # noqa: FBT001
+        def done(settler: Settler, durable: bool) -> list[SettlerEffect]:
             now = self.scheduler.now()
             return settler.committed(commit, now) if durable else settler.commit_failed(commit, now)
 

@@ -28,11 +28,6 @@ from tests.contracts.hostile.faults import LIES, Chance, Fault, Odds
 from tests.contracts.hostile.founding import BATTERY_ADDRESS, BATTERY_ID, INTERFACE, PLACE
 from tests.contracts.hostile.views import bank_behind
 
-try:
-    from solders.rpc.responses import GetBlockHeightResp
-    GetBlockHeightResp.from_json('{"jsonrpc":"2.0","id":0,"error":{"code":-32005,"message":"x"}}')
-except BaseException as _e:
-    PanicException = type(_e)
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -223,7 +218,7 @@ class HostileRpc:
         if kind == 1:
             return {"code": -32005, "message": "Node is unhealthy", "data": {"numSlotsBehind": 42}}
         err: Any = self._rng.choice(REFUSALS)
-        if kind == 2:  # noqa: PLR2004 - one of the four
+        if kind == 2:
             err = {"InstructionError": [2, {"Custom": self._rng.choice(list(INTERFACE.errors))}]}
         data = NO_SPACE | {"err": err, "innerInstructions": None, "replacementBlockhash": None}
         return {"code": -32002, "message": "Transaction simulation failed", "data": data}
@@ -317,8 +312,6 @@ def driven(work: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that never has to wait."""
     try:
         work.send(None)
-    except PanicException:
-        return RpcFailure("unreadable", "panic")  # type: ignore[return-value]
     except StopIteration as ended:
         result: T = ended.value
         return result

@@ -160,7 +160,9 @@ def test_an_rpc_that_is_behind_shows_one_moment_of_the_past() -> None:
     behind = bank_behind(town.chain, 5)
 
     def ask(method: str, *params: object) -> object:
-        answer = behind.handle({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}, town.scheduler.now())
+        answer = behind.handle(
+            {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}, town.scheduler.now()
+        )
         assert isinstance(answer, dict)
         return answer["result"]
 

@@ -18,8 +18,8 @@ from tests.contracts.hostile.invariants import check_end
 from tests.contracts.hostile.world import Scenario, World
 
 FAST = SettlerTiming(default_after_s=1.0, escrow_s=0.5, release_margin_s=1.0, watch_s=5.0)
-SURVIVED = 2
-"""So many get through before their node dies: then the sweep is over."""
+SURVIVED = 5
+"""So many get through before their node dies, some of which take a step more or less: then the sweep is over."""
 BOUND_S = 150.0
 """A blockhash lives 6 s here; the longest back-off is a minute."""
 
@@ -97,7 +97,9 @@ class Sweep:
         return died
 
     def _was_sent(self, lot_id: int) -> bool:
-        return bool(self.world.rules.sent_signatures & set(self.world.rules.attempts[self.world.entries[lot_id].lot_id]))
+        return bool(
+            self.world.rules.sent_signatures & set(self.world.rules.attempts[self.world.entries[lot_id].lot_id])
+        )
 
     def run(self) -> int:
         """All steps; how many there were."""

@@ -109,7 +109,9 @@ def test_confirmed_and_forked_away_is_sent_again_as_it_is() -> None:
     play.trade(1)
     for _ in range(200):
         play.run(0.005)
-        if any(landed.slot > play.world.chain.chain.slots.finalized for landed in play.world.chain.chain.landed.values()):
+        if any(
+            landed.slot > play.world.chain.chain.slots.finalized for landed in play.world.chain.chain.landed.values()
+        ):
             break
     play.run(0.02)
     assert play.world.chain.fork(1)

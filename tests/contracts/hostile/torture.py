@@ -90,13 +90,13 @@ def tell(console: Console, outcomes: Sequence[Outcome], seconds: float) -> None:
     trades = sum(outcome.trades for outcome in outcomes)
     bad = [outcome for outcome in outcomes if outcome.error or outcome.broken]
     calm = sorted(outcome.calm_s for outcome in outcomes if not outcome.error)
+    worst, usual = (calm[-1], calm[len(calm) // 2]) if calm else (float("nan"), float("nan"))
+    hours = sum(outcome.virtual_s for outcome in outcomes) / 3600
+    seeds = f"seeds {outcomes[0].seed} to {outcomes[-1].seed}"
     lines = (
-        f"{trades:,} trades in {len(outcomes):,} worlds (seeds {outcomes[0].seed} to {outcomes[-1].seed})"
-        f" in {seconds:,.0f} s; {sum(o.virtual_s for o in outcomes) / 3600:,.0f} h of the chain's time",
-        f"{sum(o.signed for o in outcomes):,} transactions signed, at most {max(o.most_signed for o in outcomes)} for one trade;"
-        f" {sum(o.forked for o in outcomes):,} taken back by forks",
-        f"all settled after the last fault within {calm[-1] if calm else float('nan'):,.0f} s"
-        f" (half of the worlds within {calm[len(calm) // 2] if calm else float('nan'):,.0f} s)",
+        f"{trades:,} trades in {len(outcomes):,} worlds ({seeds}), {seconds:,.0f} s; {hours:,.0f} h of the chain's time",
+        f"{sum(o.signed for o in outcomes):,} transactions signed, at most {max(o.most_signed for o in outcomes)} for a trade",
+        f"settled at the latest {worst:,.0f} s after the last fault (in half of the worlds {usual:,.0f} s)",
         f"worlds in which a rule did not hold: {len(bad)}",
     )
     for line in lines:

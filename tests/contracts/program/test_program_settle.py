@@ -597,6 +597,15 @@ def test_a_buyer_that_never_paid_in_defaults_as_well(world: World) -> None:
     world.refused(swapped(main.record_default(deal.with_(lot_id=3)), escrow=nothing), "WrongAddress")
 
 
+@pytest.mark.parametrize("bazaar", ["main", "instant"])
+def test_a_buyer_that_never_paid_in_is_short_and_not_unknown(world: World, bazaar: str) -> None:
+    """It has neither Escrow nor vault: the settler learns that the money is missing, not that an account is wrong."""
+    market: Bazaar = getattr(world, bazaar)
+    buyer = Device(world.fund(key_of("poor")), 601, ParticipantRole.AGGREGATOR)
+    world.do(market.register(buyer))
+    world.refused(market.settle(world.deal(buyer=buyer)), "EscrowTooShort")
+
+
 def test_a_defaulted_trade_is_none_that_ends_otherwise(world: World) -> None:
     main, deal = world.main, world.deal(energy_wh=TOO_MUCH)
     world.do(main.record_default(deal))

@@ -42,8 +42,8 @@ pub fn deposit(program: &Address, accounts: &[AccountView], args: &args::Deposit
     Ok(())
 }
 
-/// Starts the delay after which money may leave. It is longer than any Confirm may take to settle, so that nobody can
-/// buy and run.
+/// Starts the delay after which money may leave. It is longer than any Confirm may take to settle that was signed
+/// before; who trades later looks at what was asked for, and counts it as gone.
 pub fn request_withdraw(program: &Address, accounts: &[AccountView], args: &args::RequestWithdraw) -> ProgramResult {
     let [authority, market, participant, account] = distinct(accounts)?;
     load::<Market>(program, market)?;
