@@ -1,5 +1,6 @@
 """What the RPCs have said about one transaction and its trade, and what may be concluded from it. No RPC is believed alone
-where there are others, nor a minority that is left in use; absence counts only once a transaction cannot land any more (docs/settlement.md, From promise to payment).
+where there are others, nor is a minority that is left in use. Absence counts only once a transaction cannot land any more
+(docs/settlement.md, From promise to payment).
 """
 
 from collections import Counter

@@ -66,7 +66,7 @@ class Settler:
         self._shortage = Shortage(interface, place, timing, work.is_short)
         self._signing = Signing(work, links, signer, self._shortage, timing=timing, limits=limits, rng=rng)
         self._sending = Sending(work, links, signer, self._shortage, timing=timing, rng=rng)
-        self._judging = Judging(work, links, signer.battery_id, rest=self._signing.rest, timing=timing)
+        self._judging = Judging(work, links, DeviceId(signer.battery_id), rest=self._signing.rest, timing=timing)
         self._polling = Polling(
             work,
             links,

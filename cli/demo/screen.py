@@ -27,6 +27,7 @@ def draw(watch: Watch, now_s: float) -> RenderableType:
         _buyers(watch),
         _trades(watch.trades[-TRADES_SHOWN:]),
         replies_line(watch.replies()),
+        paid_line(watch),
     )
 
 
@@ -127,6 +128,12 @@ def trade_line(trade: Trade) -> str:
     """A trade as one line of text, where there is no terminal to draw on."""
     sold = f"{trade.battery} sells {kwh(trade.energy)} kWh to {trade.buyer} at {cents(trade.price)} c"
     return f"{clock(trade.market_s)}  {sold}"
+
+
+def paid_line(watch: Watch) -> Text:
+    """How many of the trades are paid, by their batteries' journals: finalized, and read back."""
+    owed, paid = len(watch.payments), len(watch.payments) - watch.unsettled
+    return Text(f"{paid} of {owed} trades paid on the chain", style=GOOD if paid == owed else "")
 
 
 def replies_line(replies: Histogram) -> Text:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.accounts import Market, TradeStatus, decode
 from contracts.breaker import BREAKER, Breaker, BreakerInput, BreakerState
-from contracts.evidence import EFFECT, SHOWN_AS, Reading, differences, most, verdict
+from contracts.evidence import EFFECT, SHOWN_AS, Reading, Verdict, differences, most, verdict
 from contracts.outbox import Act, OutboxState, row
 from contracts.reconcile import Books, Difference, agreed, compare, may_be_closed
 from contracts.rpc import Refused, SignatureStatus
@@ -39,28 +39,46 @@ def test_dead_only_where_every_rpc_was_asked_late_and_shows_nothing(act: Act) ->
             reading.status is not LANDED and (reading.trade is None or reading.trade.status not in EFFECT[act])
             for reading in pair
         )
-        assert verdict(pair, act, LAST_VALID).dead == (late and nothing)
+        assert verdict(pair, act, LAST_VALID, rpcs=2).dead == (late and nothing)
 
 
 def test_without_an_rpc_nothing_follows() -> None:
-    assert verdict([], Act.SETTLE, 0) == (None, False, False)
-    assert verdict([Reading()], Act.SETTLE, 0) == (None, False, False), "not asked yet"
+    for rpcs in (0, 1, 2):
+        assert verdict([], Act.SETTLE, 0, rpcs=rpcs) == Verdict()
+        assert verdict([], None, 0, rpcs=rpcs) == Verdict()
+    assert verdict([Reading()], Act.SETTLE, 0, rpcs=1) == Verdict(), "not asked yet"
 
 
 def test_more_than_half_must_show_a_trade() -> None:
     paid, other = TRADES[TradeStatus.PAID], TRADES[TradeStatus.HELD]
-    assert most([paid]) == paid
-    assert most([paid, None]) is None
-    assert most([paid, paid, None]) == paid
-    assert most([paid, other, None]) is None
-    assert most([]) is None
+    assert most([paid], 1) == paid
+    assert most([paid, None], 2) is None
+    assert most([paid], 2) is None, "the other one is out of use"
+    assert most([paid, paid, None], 3) == paid
+    assert most([paid, paid], 3) == paid
+    assert most([paid, other, None], 3) is None
+    assert most([], 0) is None
+
+
+@pytest.mark.parametrize("act", Act)
+def test_a_minority_that_is_left_in_use_decides_nothing(act: Act) -> None:
+    """1 of 2, 1 of 3, 2 of 4: neither done, nor dead, nor gone, whatever they show; that they are too few is said."""
+    shows, denies = Reading(LANDED, 0, TRADES[TradeStatus.PAID], 0), Reading(None, LAST_VALID + 1, None, LAST_VALID + 1)
+    for reading, count, rpcs in itertools.product((shows, denies), (1, 2), (2, 3, 4)):
+        found = verdict([reading] * count, act, LAST_VALID, rpcs=rpcs)
+        few = 2 * count <= rpcs
+        assert found.too_few == few
+        assert (found.trade is not None) == (reading is shows and not few)
+        assert found.dead == found.gone == (reading is denies and not few)
+    assert not verdict([Reading()], act, LAST_VALID, rpcs=2).too_few, "it would say nothing either"
 
 
 def test_rpcs_that_disagree_for_good_are_named_so() -> None:
     shows = Reading(LANDED, 0, TRADES[TradeStatus.PAID], 0)
     denies = Reading(None, LAST_VALID + 1, None, LAST_VALID + 1)
-    assert verdict([shows, denies], Act.SETTLE, LAST_VALID).disagree
-    assert not verdict([shows, Reading(None, 1, None, 1)], Act.SETTLE, LAST_VALID).disagree, "it may still come"
+    assert verdict([shows, denies], Act.SETTLE, LAST_VALID, rpcs=2).disagree
+    may_come = Reading(None, 1, None, 1)
+    assert not verdict([shows, may_come], Act.SETTLE, LAST_VALID, rpcs=2).disagree
 
 
 @pytest.mark.parametrize(

@@ -477,7 +477,8 @@ def test_a_full_outbox_stops_new_lots_but_takes_every_trade() -> None:
 
 
 def test_a_dead_rpc_is_left_alone_and_tried_with_one_question() -> None:
-    bench = Bench(rpcs=2)
+    """The two others are more than half of all three: trades go on."""
+    bench = Bench(rpcs=3)
     bench.views[0].down = True
     for lot in range(1, 30):
         bench.add(entry(lot))
@@ -485,6 +486,68 @@ def test_a_dead_rpc_is_left_alone_and_tried_with_one_question() -> None:
     assert settled(bench, *range(1, 30))
     assert all(isinstance(request, GetGenesis) for request in bench.views[0].asked)
     assert len(bench.views[0].asked) < 15
+
+
+def test_half_of_the_rpcs_decide_nothing_and_that_is_said() -> None:
+    """One of two is down: the trade is paid, but not believed to be; it is the outbox that waits for the other RPC."""
+    bench = Bench(rpcs=2)
+    bench.views[0].down = True
+    bench.add(entry(1))
+    bench.run(60)
+    assert bench.chain.paid == {1: 1}
+    assert bench.state(1) == "settling"
+    assert "too few of the RPCs" in bench.reason(1)
+    assert len(set(bench.sent)) == 1
+    bench.restart()
+    bench.run(30)
+    bench.views[0].down = False
+    bench.run(60)
+    assert settled(bench, 1)
+    bench.check()
+
+
+def test_what_flies_is_given_to_an_rpc_as_soon_as_it_is_in_use() -> None:
+    """After a restart, and after an RPC was down: not only when it is time to send again."""
+    bench = Bench(rpcs=2)
+    bench.views[0].lie = lie_about_statuses(None)
+    bench.views[1].down = True
+    bench.add(entry(1))
+    bench.run(1)
+    bench.views[1].down = False
+    while not bench.settler._links[1].usable:
+        bench.run(0.01)
+    bench.run(0.05)
+    assert any(isinstance(request, SendTransactions) for request in bench.views[1].asked)
+
+
+def test_after_an_idle_hour_the_first_blockhash_is_believed() -> None:
+    """The heights that were known are an hour old; newer ones are asked for first, and no RPC is put aside for it."""
+    bench = Bench(rpcs=2)
+    bench.add(entry(1))
+    bench.run(3_600)
+    before = len(bench.logs)
+    bench.add(entry(2))
+    bench.run(1)
+    assert settled(bench, 1, 2)
+    assert not [log for log in bench.logs[before:] if log.event == "rpc"]
+
+
+def test_a_last_valid_height_that_is_too_low_makes_nothing_die_early() -> None:
+    """Bytes with its blockhash may land for 150 blocks whatever the RPC says: until then nothing is signed anew."""
+
+    def lie(_: Request, answer: Answer | RpcFailure) -> Answer | RpcFailure:
+        return answer._replace(last_valid_height=answer.last_valid_height - 140) if isinstance(answer, Blockhash) else answer
+
+    bench = Bench()
+    bench.views[0].lie = lie
+    bench.chain.loses = 1.0
+    bench.add(entry(1))
+    bench.run(30)
+    assert bench.pending()[0].signed > 1
+    bench.check_last_valid()
+    bench.chain.loses = 0.0
+    bench.run(30)
+    assert settled(bench, 1)
 
 
 def test_a_refusal_for_good_is_shown_and_tried_seldom() -> None:

@@ -182,11 +182,11 @@ def _check_journal(market: Market, disk: Disk) -> None:
 def _check_empty(settler: Settler) -> None:
     """Nothing is left behind of what is over."""
     assert not settler._work
-    assert not settler._without_blockhash
-    assert settler._flying == 0
-    assert settler._tally.owed_in_all == 0
-    assert settler._tally.oldest_us is None
-    for agenda in (settler._to_sign, settler._to_send, settler._to_poll):
+    assert not settler._signing.without_blockhash
+    assert settler._work.flying == 0
+    assert settler._work.tally.owed_in_all == 0
+    assert settler._work.tally.oldest_us is None
+    for agenda in (settler._work.to_sign, settler._work.to_send, settler._work.to_poll):
         assert agenda.next() is None
     assert len(settler._shortage._lots) <= len(settler._shortage._looks) <= 1_000
     for link in settler._links:
