@@ -169,7 +169,9 @@ class Buyer:
             return [Count("batteries_refused")]
         if not fresh and not affair.may_be_stored_answer(frame, raw):
             return self._evidence.keep(device_id, "replay", [raw], now)
-        affair.news_s = affair.battery.last_seen_s = now.monotonic_s
+        affair.battery.last_seen_s = now.monotonic_s
+        if frame.message_type != MessageType.STATUS:  # which says nothing of a lot
+            affair.news_s = now.monotonic_s
         affair.heard_id = max(affair.heard_id, frame.message_id)
         self.portfolio.begin(self.worth.period(now.monotonic_s))
         handle = {
@@ -308,6 +310,9 @@ class Buyer:
         if code is RejectCode.INSUFFICIENT and 0 < left < battery.for_sale:
             battery.for_sale = left
             return True
+        if code is RejectCode.INSUFFICIENT and left > 0:  # too little, then: until more is wanted, or can be paid for
+            affair.put_off, affair.not_before_s = True, now.monotonic_s + ASK_AGAIN_S
+            return False
         if code is RejectCode.TOO_MANY and battery.ask > 0:  # a battery that takes fewer than we send: slower, then
             affair.put_off, affair.not_before_s = True, now.monotonic_s + TOO_MANY_PAUSE_S
             return False

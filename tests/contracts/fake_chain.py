@@ -196,6 +196,11 @@ class FakeChain:
             self.landed[signature] = Landed(self.slot, self.execute(transaction, dry=False))
         return Sent(signature)
 
+    def may_land(self, used: bytes) -> bool:
+        """Whether a transaction with this blockhash could be in a block that is not final yet, or in one to come."""
+        oldest = max(0, self.slot - FINALITY - VALID_BLOCKS + 1)
+        return any(blockhash(slot) == used for slot in range(oldest, self.slot + 1))
+
     def execute(self, transaction: Transaction, *, dry: bool) -> Refused | None:
         """The program's rules, as far as the settler meets them."""
         message = transaction.message
@@ -454,8 +459,8 @@ class Bench:
             if attempt is None or made.attempt is None or attempt.signature == made.attempt.signature:
                 continue
             landed = self.chain.landed.get(attempt.signature)
-            dead = self.chain.slot - FINALITY > attempt.last_valid_height
-            if not dead and (landed is None or landed.error is not None):
+            may_land = self.chain.may_land(attempt.blockhash) and (landed is None or landed.error is not None)
+            if may_land:
                 self.faults.append(f"lot {made.lot_id} was signed anew while its transaction could still land")
 
     def _wake(self) -> None:

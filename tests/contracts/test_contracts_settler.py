@@ -536,7 +536,11 @@ def test_a_last_valid_height_that_is_too_low_makes_nothing_die_early() -> None:
     """Bytes with its blockhash may land for 150 blocks whatever the RPC says: until then nothing is signed anew."""
 
     def lie(_: Request, answer: Answer | RpcFailure) -> Answer | RpcFailure:
-        return answer._replace(last_valid_height=answer.last_valid_height - 140) if isinstance(answer, Blockhash) else answer
+        return (
+            answer._replace(last_valid_height=answer.last_valid_height - 140)
+            if isinstance(answer, Blockhash)
+            else answer
+        )
 
     bench = Bench()
     bench.views[0].lie = lie
@@ -544,10 +548,10 @@ def test_a_last_valid_height_that_is_too_low_makes_nothing_die_early() -> None:
     bench.add(entry(1))
     bench.run(30)
     assert bench.pending()[0].signed > 1
-    bench.check_last_valid()
     bench.chain.loses = 0.0
     bench.run(30)
     assert settled(bench, 1)
+    bench.check()
 
 
 def test_a_refusal_for_good_is_shown_and_tried_seldom() -> None:

@@ -81,7 +81,7 @@ def test_from_nothing_to_paid(tmp_path: Path) -> None:
         admin = world.key("admin").public
         chain.fund(admin)
         place = ("--genesis-hash", chain.genesis_hash, "--program-id", chain.program_id, "--admin", str(Pubkey(admin)))
-        world.etp("registry", "init", "--name", "from nothing", *place)
+        world.do("registry", "init", "--name", "from nothing", *place)
         opened = world.etp("market", "open", *world.by("admin"), "--mint", chain.mint, "--dispute-window-s", "0")
         assert "market opened, finalized: " in opened
         world.do("market", "set", *world.by("admin"), "--fee-bps", str(FEE_BPS))
@@ -140,7 +140,7 @@ def test_killed_again_and_again_everything_is_paid_once(tmp_path: Path) -> None:
         world.join(buyer, "aggregator", deposit="3")
     try:
         battery = world.battery(101, *ONE_BY_ONE)
-        options = ("--demand-kwh", "1.845", "--until-filled", *PRICE)
+        options = ("--demand-kwh", "1.23", "--until-filled", *PRICE)
         buyers = [world.buyer(buyer, 101, options=options) for buyer in (501, 502)]
         for life in range(KILLS):
             _die_while_settling(world, battery)
@@ -149,9 +149,9 @@ def test_killed_again_and_again_everything_is_paid_once(tmp_path: Path) -> None:
             battery = world.battery(101, *ONE_BY_ONE)
         assert [buyer.wait(60) for buyer in buyers] == [0, 0]
         until(lambda: world.all_settled(101), what="the last payment")
-        assert world.check_paid(101, (501, 502), fee_bps=FEE_BPS) >= 30
+        assert world.check_paid(101, (501, 502), fee_bps=FEE_BPS) >= 20
         for buyer in (501, 502):
-            assert sum(int(str(row.body["energy_wh"])) for row in world.of_kind(buyer, "trade")) == 1845
+            assert sum(int(str(row.body["energy_wh"])) for row in world.of_kind(buyer, "trade")) == 1230
             world.check_escrow(buyer)
         assert "0 differences" in world.do("settle", "reconcile", "--state-dir", str(world.state(101)))
         assert battery.settlement["alarm"] is None
@@ -243,31 +243,30 @@ def test_another_network_and_an_empty_purse(world: World, abroad: Devnet) -> Non
 
 
 def test_a_buyer_bids_what_it_has(world: World) -> None:
-    """Without an escrow nothing, and it says why; with one for a lot and a half never two that are not paid yet, at two
-    batteries at once; after a deposit it goes on.
+    """Without an escrow nothing, and it says why; with one for a lot never two that are not paid yet, at two batteries at
+    once; after a deposit it goes on.
     """
     for battery in (120, 121):
         world.join(battery, "bess")
     world.join(520, "aggregator")
     sellers = [world.battery(battery, *ONE_BY_ONE, rpc=[]) for battery in (120, 121)]
     buyer = world.buyer(520, 120, 121, options=["--demand-kwh", "0.492", *PRICE])
+    until(lambda: buyer.count("received").get("RESPONSE", 0) >= 2, what="two offers")
     until(lambda: "no_bids_without_escrow" in buyer.log, what="the reason")
     assert "there is no escrow yet: `etp escrow deposit` makes one" in buyer.log
-    until(lambda: buyer.count("frames").get("RESPONSE", 0) >= 2 or len(buyer.view["batteries"]) == 2, what="offers")
     assert not buyer.count("bids")
-    world.deposit(520, "0.0369")
+    world.deposit(520, "0.024601")
     until(lambda: world.trades(520), what="a trade")
-    held = world.trades(520)
+    held, heard = world.trades(520), buyer.count("received")["RESPONSE"]
     assert list(held.values()) == [LOT_MICRO]
-    # It goes on asking both batteries; what it could still pay is below a lot, and that no battery takes.
-    until(lambda: "insufficient" in world.bids(120) + world.bids(121), what="a bid for what is left")
-    assert world.trades(520) == held
+    until(lambda: buyer.count("received")["RESPONSE"] >= heard + 2, what="more offers")
+    assert (world.trades(520), buyer.count("bids")) == (held, {"": 1})
     assert [seller.end() for seller in sellers] == [0, 0]
     sellers = [world.battery(battery, *ONE_BY_ONE) for battery in (120, 121)]
-    until(lambda: world.escrow(520).available == 36_900 - LOT_MICRO, what="its payment")
+    until(lambda: world.escrow(520).available == 1, what="its payment")
     world.deposit(520, "0.1")
     until(lambda: len(world.trades(520)) == 4, what="the other lots")
-    until(lambda: all(world.all_settled(b) for b in (120, 121) if world.trades(b)), what="their payments")
+    until(lambda: all(world.all_settled(battery) for battery in (120, 121) if world.trades(battery)), what="payments")
     world.check_escrow(520)
     assert buyer.end() == 0
     assert [seller.end() for seller in sellers] == [0, 0]

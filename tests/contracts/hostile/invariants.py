@@ -62,13 +62,15 @@ class Rules(Watch):
         """Tables are bounded."""
         self._settler = settler
         limits = settler.limits
+        # What is over may still wait for its turn, until it comes to it.
+        most = len(settler._work) + limits.sends_waiting
         for link in settler._links:
             if not 0 <= link.sends_in_flight <= limits.sends_in_flight:
                 self._break("tables", 0, f"{link.sends_in_flight} sends to RPC {link.number} are on their way")
             # A look at escrows, and a trade read back, come beside the ordinary questions.
             if not 0 <= link.polls_in_flight <= 2 * limits.polls_in_flight + 1:
                 self._break("tables", 0, f"{link.polls_in_flight} questions to RPC {link.number} are on their way")
-            if link.waiting != len(link._queued):
+            if link.waiting > most or link.waiting != len(link._queued):
                 self._break("tables", 0, f"{link.waiting} transactions wait for RPC {link.number}")
 
     def spins(self) -> None:
@@ -181,13 +183,12 @@ def _check_journal(market: Market, disk: Disk) -> None:
 
 def _check_empty(settler: Settler) -> None:
     """Nothing is left behind of what is over."""
-    assert not settler._work
+    work = settler._work
+    assert len(work) == work.flying == 0
+    assert work.tally.owed_in_all == 0
+    assert work.tally.oldest_us is None
     assert not settler._signing.without_blockhash
-    assert settler._work.flying == 0
-    assert settler._work.tally.owed_in_all == 0
-    assert settler._work.tally.oldest_us is None
-    for agenda in (settler._work.to_sign, settler._work.to_send, settler._work.to_poll):
-        assert agenda.next() is None
+    assert [agenda.next() for agenda in (work.to_sign, work.to_send, work.to_poll)] == [None] * 3
     assert len(settler._shortage._lots) <= len(settler._shortage._looks) <= 1_000
     for link in settler._links:
         assert not link._queue

@@ -72,7 +72,7 @@ class Play:
 @pytest.mark.parametrize("fault", UNRELIABLE)
 def test_one_rpc_with_one_fault_every_other_time(fault: Fault) -> None:
     """Trades come through all the while, or as soon as it is over."""
-    odds = 0.02 if fault is Fault.DOWN else 0.5
+    odds = 0.1 if fault is Fault.DOWN else 0.5
     made = calm({fault: odds}, trades=10)
     world = World(replace(made, stress_s=60.0), 3)
     outcome = world.run()
@@ -84,7 +84,7 @@ def test_one_rpc_with_one_fault_every_other_time(fault: Fault) -> None:
 @pytest.mark.parametrize("lie", LIES)
 def test_one_liar_of_three_changes_nothing(lie: Fault) -> None:
     """It tells the same lie each time; the two others outvote it, and trades are settled while it lies."""
-    made = calm({}, {}, {lie: 1.0}, trades=8)
+    made = calm({lie: 1.0}, {}, {}, trades=8)
     world = World(replace(made, stress_s=40.0), 5)
     outcome = world.run()
     assert outcome.faults[lie] >= 1
@@ -181,7 +181,6 @@ def status(market: Market, lot_id: int) -> TradeStatus | None:
     return None if trade is None else trade.status
 
 
-@pytest.mark.xfail(strict=True, reason="its refusal is WrongTokenAccount, which counts as the operator's")
 def test_a_buyer_that_never_deposited_defaults() -> None:
     """There is neither an escrow nor a vault: no other case than an empty one."""
     play = Play(calm({}), rich=False)
@@ -196,7 +195,6 @@ def test_a_buyer_that_never_deposited_defaults() -> None:
 # -- who is believed
 
 
-@pytest.mark.xfail(strict=True, reason="only RPCs in use are counted, so the one that is left is more than half")
 @pytest.mark.parametrize("rpcs", [2, 3])
 def test_a_liar_that_is_left_alone_decides_nothing(rpcs: int) -> None:
     """The others are down for a while, and no transaction lands: nothing that the liar invents goes into the outbox."""
@@ -212,7 +210,6 @@ def test_a_liar_that_is_left_alone_decides_nothing(rpcs: int) -> None:
     play.end()
 
 
-@pytest.mark.xfail(strict=True, reason="any height above the finalized one is believed")
 def test_a_last_valid_height_that_is_too_low_is_not_believed() -> None:
     """A blockhash that its RPC says dies soon: nothing is signed anew while the bytes may still land."""
     liar: Odds = {Fault.LAST_VALID_TOO_LOW: 1.0, Fault.NOTHING_FOR_SUCCESS: 1.0}
@@ -230,7 +227,6 @@ def test_a_last_valid_height_that_is_too_low_is_not_believed() -> None:
 # -- bounds
 
 
-@pytest.mark.xfail(strict=True, reason="what is sent is queued for RPCs that are out of use as well")
 def test_an_rpc_that_is_down_collects_nothing() -> None:
     """Its queue has no more places than the outbox has trades, however many came and went meanwhile."""
     play = Play(calm({}, {}))

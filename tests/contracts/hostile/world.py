@@ -280,7 +280,7 @@ class World:
         confirmed = all(self.node.disk.find(KIND, str(lot)) for lot in self.entries)
         started = len(self.entries) >= self.scenario.trades
         settler = self.node.settler
-        return started and confirmed and settler is not None and not settler._work and not self.unsettled()
+        return started and confirmed and settler is not None and not len(settler._work) and not self.unsettled()
 
     def unsettled(self) -> list[str]:
         """Lots that are not over, and why."""
