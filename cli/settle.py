@@ -13,7 +13,19 @@ from rich.table import Table
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from cli.chain import FAILED, RegistryOption, StateDir, money, place_of, signatory, told
+from cli.chain import (
+    FAILED,
+    KeyOption,
+    RegistryOption,
+    RpcOption,
+    Session,
+    StateDir,
+    money,
+    place_of,
+    signatory,
+    told,
+    with_session,
+)
 from contracts.accounts import Trade, TradeStatus, read
 from contracts.evidence import SHOWN_AS, differences
 from contracts.instructions import Instructions
@@ -21,8 +33,9 @@ from contracts.io.idl import load_interface
 from contracts.io.rpc import Rpc
 from contracts.io.settler import SettlerShell
 from contracts.io.watch import ChainError, Reconciler, ask_all
-from contracts.outbox import FINAL, KIND, UNSETTLED, Entry, OutboxState, entry_of
-from contracts.rpc import Accounts, GetAccounts
+from contracts.outbox import FINAL, KIND, UNSETTLED, Act, Attempt, Entry, OutboxState, entry_of
+from contracts.reconcile import may_be_closed
+from contracts.rpc import MAX_ACCOUNTS, Accounts, GetAccounts
 from contracts.settler import Settler
 from contracts.transactions import Signer, parsed
 from etp.effects import Row
@@ -36,6 +49,8 @@ from runtime.io.logging import set_up
 from runtime.io.registry_file import load_registry
 
 MICRO = 1_000_000
+CLOSED_AT_ONCE = 8
+"""Trades in one transaction: 33 bytes of account and 12 of instruction each."""
 BATTERY = "bess"
 
 app = typer.Typer(no_args_is_help=True)
@@ -178,6 +193,40 @@ async def _run_until_clear(shell: SettlerShell, for_s: float) -> None:
 
 
 @app.command()
+def close(state_dir: StateDir, registry: RegistryOption, rpc: RpcOption, key: KeyOption) -> None:
+    """Take back the rent of trades that are long over: their accounts on the chain are closed."""
+    with told():
+        battery_id, entries = _outbox(state_dir)
+        signer = signatory(key)
+    over = [entry for entry in entries.values() if entry.state in FINAL]
+
+    async def work(session: Session) -> tuple[int, int]:
+        market = await session.market()
+        due = [entry for entry in over if may_be_closed(entry.message_id, market, system_now().wall_us)]
+        there = await _still_there(session, battery_id, due)
+        for first in range(0, len(there), CLOSED_AT_ONCE):
+            part = there[first : first + CLOSED_AT_ONCE]
+            made = [session.make.close_trade(signer.address, battery_id, entry.lot_id) for entry in part]
+            await session.wallet.submit(made, [signer.pair])
+        return len(there), len(over) - len(due)
+
+    closed, later = with_session(registry, rpc, work)
+    typer.echo(f"{closed} trades closed, their rent is back; {later} may be closed later")
+
+
+async def _still_there(session: Session, battery_id: int, entries: list[Entry]) -> list[Entry]:
+    """Those whose Trade account is still on the chain."""
+    found: list[Entry] = []
+    for first in range(0, len(entries), MAX_ACCOUNTS):
+        part = entries[first : first + MAX_ACCOUNTS]
+        asked = GetAccounts(tuple(session.place.trade(battery_id, entry.lot_id) for entry in part))
+        answer = await session.wallet.ask(asked)
+        assert isinstance(answer, Accounts)
+        found += [entry for entry, account in zip(part, answer.found, strict=True) if account is not None]
+    return found
+
+
+@app.command()
 def reconcile(state_dir: StateDir, registry: RegistryOption, rpc: Rpcs) -> None:
     """Compare the whole outbox with the chain; status 1 where they differ. Reads only, also beside the running daemon."""
     with told():
@@ -208,7 +257,7 @@ class Check(NamedTuple):
     found: str
 
 
-def checks(entry: Entry, members: Registry, battery_id: int, raws: list[bytes]) -> Iterator[Check]:
+def checks(entry: Entry, members: Registry, battery_id: int, attempts: list[Attempt]) -> Iterator[Check]:
     """What can be checked without the chain: keys, signatures, terms, and the transactions that were signed."""
     buyer, battery = members.get(entry.buyer), members.get(battery_id)
     network = members.network.network_id
@@ -221,10 +270,12 @@ def checks(entry: Entry, members: Registry, battery_id: int, raws: list[bytes]) 
     yield Check("the record is addressed to this battery", to_us, str(Pubkey(said.recipient)))
     terms = (said.lot_id, said.energy, said.price) == (entry.lot_id, entry.energy, entry.price)
     yield Check("the record says what the journal says", terms, f"{said.energy} Wh at {said.price} µ/kWh")
-    for raw in raws:
-        transaction = parsed(raw)
-        valid = all(transaction.verify_with_results()) and entry.record[-64:] in raw
-        yield Check("a transaction with that record was signed", valid, str(transaction.signatures[0]))
+    for attempt in attempts:
+        transaction = parsed(attempt.raw)
+        whole = attempt.act is Act.RELEASE or entry.record[-64:] in attempt.raw  # what is held is released without it
+        valid = all(transaction.verify_with_results()) and whole
+        what = "a release of its money" if attempt.act is Act.RELEASE else "a transaction with that record"
+        yield Check(f"{what} was signed", valid, str(transaction.signatures[0]))
 
 
 def on_chain(entry: Entry, trade: Trade, battery_id: int) -> Iterator[Check]:
@@ -263,15 +314,15 @@ def verify(
     raise typer.Exit(0 if all(check.holds for check in found) else FAILED)
 
 
-def _signed(state_dir: Path, lot_id: int) -> list[bytes]:
-    """The transactions that were ever signed for a lot."""
+def _signed(state_dir: Path, lot_id: int) -> list[Attempt]:
+    """The transactions that were ever signed for a lot, each once."""
     reader = JournalReader(state_dir)
     try:
         rows = [row for _, row in reader.rows() if row.kind == KIND and row.lot_id == lot_id]
     finally:
         reader.close()
     attempts = [entry_of(row).attempt for row in rows]
-    return list(dict.fromkeys(attempt.raw for attempt in attempts if attempt is not None and attempt.raw))
+    return list(dict.fromkeys(attempt for attempt in attempts if attempt is not None and attempt.raw))
 
 
 async def _chain_checks(entry: Entry, members: Registry, battery_id: int, urls: list[str]) -> list[Check]:

@@ -4,6 +4,8 @@ ContractsError
 ├── AddressError       (contracts.addresses) a text or number that cannot be part of an address
 ├── OutboxError        (contracts.outbox) a row that is no outbox row, or a move that the outbox does not have
 ├── Unfit              (contracts.links) an RPC, or what is behind it, cannot be used
+├── FaultError         (contracts.json_rpc) an RPC answers with an error of JSON-RPC
+├── UnreadableError    (contracts.json_rpc) what an RPC answers is no answer of Solana's JSON-RPC
 ├── WalletError        (contracts.io.wallet) an RPC, or the chain, did not do what a person asked for
 ├── ChainError         (contracts.io.watch) the RPCs are of different chains, or none answers
 ├── InterfaceError     the IDL is not that of the program

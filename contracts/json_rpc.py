@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 from solders.hash import Hash, ParseHashError
 
+from contracts.errors import ContractsError
 from contracts.program_errors import CUSTOM
 from contracts.rpc import Refused
 
@@ -58,15 +59,15 @@ class Status(msgspec.Struct, rename="camel"):
     confirmation_status: str | None = None
 
 
-class NodeError(Exception):
-    """The node answered with an error: which, in `fault`."""
+class FaultError(ContractsError):
+    """The node answers with an error: which, in `fault`."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
-        super().__init__(f"{fault.code}: {fault.message[:WORDS]}")
+        super().__init__(f"the RPC answers with error {fault.code}: {fault.message[:WORDS]}")
 
 
-class UnreadableError(ValueError):
+class UnreadableError(ContractsError, ValueError):
     """What the node answered is no answer of Solana's JSON-RPC."""
 
 
@@ -90,21 +91,21 @@ def _decoded(body: bytes, kind: Any) -> Any:
 
 
 def result_of(answer: Answer[T]) -> T:
-    """Raises NodeError where it is an error, UnreadableError where it is nothing."""
+    """Raises FaultError where it is an error, UnreadableError where it is nothing."""
     if answer.error is not None:
-        raise NodeError(answer.error)
+        raise FaultError(answer.error)
     if isinstance(answer.result, msgspec.UnsetType):
         raise UnreadableError("neither a result nor an error")
     return answer.result
 
 
 def check(body: bytes) -> None:
-    """Whether it is a result of any kind. Raises NodeError, UnreadableError."""
+    """Whether it is a result of any kind. Raises FaultError, UnreadableError."""
     result_of(read(body, Answer[Any]))
 
 
 def check_blockhash(body: bytes) -> None:
-    """Whether it is an answer to getLatestBlockhash. Raises NodeError, UnreadableError."""
+    """Whether it is an answer to getLatestBlockhash. Raises FaultError, UnreadableError."""
     try:
         Hash.from_string(result_of(read(body, Answer[InContext[LatestBlockhash]])).value.blockhash)
     except ParseHashError as error:

@@ -22,7 +22,7 @@ from solders.rpc.requests import Body, GetLatestBlockhash, GetSignatureStatuses,
 from solders.signature import Signature
 
 from contracts import json_rpc
-from contracts.json_rpc import Fault, InContext, NodeError
+from contracts.json_rpc import Fault, FaultError, InContext
 from contracts.rpc import (
     Account,
     Accounts,
@@ -79,7 +79,7 @@ class _Provider(AsyncHTTPProvider):
     """solana-py's, but that an answer is judged before solders reads it."""
 
     async def make_request_unparsed(self, body: Body) -> str:
-        """The text of an answer that solders can read. Raises NodeError, UnreadableError, httpx.HTTPError."""
+        """The text of an answer that solders can read. Raises FaultError, UnreadableError, httpx.HTTPError."""
         answer = await self.post(self._before_request(body))
         judge = json_rpc.check_blockhash if isinstance(body, GetLatestBlockhash) else json_rpc.check
         judge(answer)
@@ -141,7 +141,7 @@ class Rpc:
             return _http_failure(error.__cause__)
         except httpx.HTTPError as error:
             return _http_failure(error)
-        except NodeError as error:
+        except FaultError as error:
             return _refusal(error.fault)
         except (RPCException, RPCNoResultException, SerdeJSONError, ValueError, TypeError, AttributeError):
             return UNREADABLE
@@ -211,7 +211,7 @@ class _NoBatch(Exception):
 
 
 def _sending(answer: json_rpc.Answer[str]) -> Sent | Refused:
-    """What an RPC says to sendTransaction. Raises NodeError where it refused the request, UnreadableError."""
+    """What an RPC says to sendTransaction. Raises FaultError where it refused the request, UnreadableError."""
     refused = None if answer.error is None else json_rpc.refusal_in(answer.error)
     if refused is not None:
         return refused

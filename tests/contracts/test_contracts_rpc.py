@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from contracts.io.rpc import Rpc, _base58, shown
@@ -149,6 +150,81 @@ async def test_every_wrong_answer_to_every_request_is_a_failure(name: str) -> No
         assert SECRET not in repr(rpc)
 
 
+PANICS: dict[str, tuple[Any, str]] = {
+    "busy without data": ({"error": {"code": -32005, "message": "slow down"}}, "busy"),
+    "busy with other data": ({"error": {"code": -32005, "message": "x", "data": {"numSlotsBehind": "y"}}}, "busy"),
+    "simulation without data": ({"error": {"code": -32002, "message": "x"}}, "refused"),
+    "slot without data": ({"error": {"code": -32016, "message": "x"}}, "refused"),
+    "no message": ({"error": {"code": -32005, "message": 7}}, "unreadable"),
+    "short blockhash": ({"result": {"context": {"slot": 1}, "value": {"blockhash": "", "lastValidBlockHeight": 1}}}, "unreadable"),
+    "no blockhash": ({"result": {"context": {"slot": 1}, "value": {"blockhash": "1" * 33, "lastValidBlockHeight": 1}}}, "unreadable"),
+}  # fmt: skip
+"""What solders unwraps."""
+
+
+@pytest.mark.parametrize("name", PANICS)
+async def test_what_solders_panics_at_never_reaches_it(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    told, kind = PANICS[name]
+
+    def answer(body: Any) -> tuple[int, Any]:
+        return 200, {"jsonrpc": "2.0", "id": body["id"]} | told
+
+    async with node(as_list(answer)) as rpc:
+        for request in [GetBlockhash()] if "result" in told else REQUESTS:
+            found = await rpc.ask(request)
+            assert isinstance(found, RpcFailure), (request, found)
+            assert found.kind == kind, (request, found)
+    assert "panicked" not in capfd.readouterr().err
+
+
+async def test_a_panic_all_the_same_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a kind that is not known yet."""
+    monkeypatch.setattr("contracts.json_rpc.check", lambda _: None)
+    async with node(error(-32005, "no data")) as rpc:
+        found = await rpc.ask(GetHeight())
+    assert isinstance(found, RpcFailure)
+    assert found.kind == "unreadable"
+
+
+async def test_who_gives_up_waiting_for_an_answer_is_not_kept() -> None:
+    """The belt lets go of what is no panic."""
+    arrived = asyncio.Event()
+
+    def never(_: Any) -> tuple[int, Any]:
+        arrived.set()
+        raise asyncio.IncompleteReadError(b"", None)
+
+    async with node(never) as rpc:
+        task = asyncio.create_task(rpc.ask(GetHeight()))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize("body", [b"[" * 10**5, b'{"result":' * 10**5, b'{"error":' + b"[" * 10**5])
+async def test_json_however_deep_is_a_failure(body: bytes) -> None:
+    async with node(lambda _: (200, body)) as rpc:
+        for request in REQUESTS:
+            found = await rpc.ask(request)
+            assert isinstance(found, RpcFailure)
+            assert found.kind == "unreadable"
+
+
+@pytest.mark.parametrize("charset", ["zlib", "hex", "utf-16", "no such"])
+async def test_a_charset_is_not_looked_at(charset: str) -> None:
+    """JSON is UTF-8; codecs that a node names would raise what they like."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        head = {"Content-Type": f"application/json; charset={charset}"}
+        return httpx.Response(200, headers=head, content=b'{"jsonrpc":"2.0","id":0,"result":5}', request=request)
+
+    rpc = Rpc("http://127.0.0.1:1")
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as session:
+        rpc._provider.session = session
+        assert await rpc.ask(GetHeight()) == 5
+
+
 async def test_a_node_that_is_silent_or_not_there_is_a_failure() -> None:
     left = asyncio.Event()
 
@@ -197,6 +273,8 @@ async def test_right_answers_are_values() -> None:
         ("InsufficientFundsForFee", ("InsufficientFundsForFee", None)),
         ({"InsufficientFundsForRent": {"account_index": 0}}, ("InsufficientFundsForRent", None)),
         ({"InstructionError": [1, "MissingAccount"]}, ("MissingAccount", None)),
+        ("AnErrorOfTomorrow", ("AnErrorOfTomorrow", None)),
+        ({"InstructionError": [1, {"OfTomorrow": {"x": 1}}]}, ("OfTomorrow", None)),
     ],
 )
 async def test_a_failed_simulation_is_a_refusal_by_its_name(err: Any, refused: tuple[str, int | None]) -> None:
