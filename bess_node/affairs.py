@@ -72,6 +72,10 @@ class Affair:
     tries_lot: LotId = LotId(0)
     confirms: OrderedDict[int, tuple[bytes, Envelope | None]] = field(default_factory=OrderedDict)
     declined_s: deque[MonotonicS] = field(default_factory=deque)
+    against: str = ""
+    """What spoke against its last bid, of its debts, its escrow or its past."""
+    explained: str = ""
+    """What of it the operator was told."""
     penalty_s: float = 0.0
     barred_until_s: float = 0.0
 

@@ -4,7 +4,7 @@ from bess_node.affairs import Affair, LiveBid
 from bess_node.books import Books, OpenLot
 from etp.clock import Now
 from etp.codes import MessageType, RejectCode
-from etp.effects import BidRow, Count, Effect, Envelope, RecordBid, Send
+from etp.effects import BidRow, Count, Effect, Envelope, Log, RecordBid, Scalar, Send
 from etp.frame import FRAME_SIZE, Frame, decode
 from etp.record import NO_LOT, lot_of
 from etp.repetition import Answer, Recalled, Repeated
@@ -49,8 +49,21 @@ class Bids:
         if about is not None and about != self._books.lot_id:
             return self._refuse_elsewhere(affair, bid, code or RejectCode.LOT_CLOSED, lot_id=about, raw=raw, now=now)
         if code is not None or lot is None:
-            return self._refuse(affair, bid, code or RejectCode.UNAVAILABLE, ask=self._books.ask, raw=raw, now=now)
+            refused = self._refuse(affair, bid, code or RejectCode.UNAVAILABLE, ask=self._books.ask, raw=raw, now=now)
+            return [*refused, *self._explained(affair)]
         return self._judge(affair, bid, lot, raw, now)
+
+    @staticmethod
+    def _explained(affair: Affair) -> list[Effect]:
+        """Why a buyer's money is not good enough: said to the operator, once as long as it is the same."""
+        if not affair.against:
+            return []
+        counted = Count("bids_barred")
+        if affair.against == affair.explained:
+            return [counted]
+        affair.explained = affair.against
+        said: dict[str, Scalar | float] = {"buyer": affair.device_id, "reason": affair.against}
+        return [counted, Log("bids_are_refused", said, "warning")]
 
     def _replayed(self, affair: Affair, bid: Bid, raw: bytes, now: Now) -> list[Effect]:
         """A counter that came before, under a bid that nobody remembers: nothing that an honest bidder still waits for."""
@@ -96,7 +109,8 @@ class Bids:
             return RejectCode.UNAVAILABLE
         if lot is None or affair.reservation is not None or not books.selling:
             return RejectCode.UNAVAILABLE
-        if books.bars(affair.device_id, money(bid.price, bid.energy), now):
+        affair.against = books.against(affair.device_id, money(bid.price, bid.energy), now)
+        if affair.against:
             return RejectCode.UNAVAILABLE
         if now.monotonic_s < affair.barred_until_s or now.monotonic_s < books.storage_bad_until_s:
             return RejectCode.UNAVAILABLE

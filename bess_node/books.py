@@ -134,9 +134,9 @@ class Books:
         """Fix the envelope's bytes with an id of now: it promises, or is a promise's end."""
         return self.profile.stamp(envelope, to, now)
 
-    def bars(self, buyer: DeviceId, bid: Micro, now: Now) -> bool:
-        """Whether a bid of so many µ is refused for what its buyer owes, its escrow or its past."""
-        return self.settlement is not None and self.settlement.refuses(buyer, bid, now) is not None
+    def against(self, buyer: DeviceId, bid: Micro, now: Now) -> str:
+        """Why a bid of so many µ is refused, for what its buyer owes, its escrow or its past; empty: it is not."""
+        return (self.settlement.refuses(buyer, bid, now) or "") if self.settlement is not None else ""
 
     def owed(self, confirm: bytes, buyer: DeviceId, now: Now) -> tuple[Row, ...]:
         """The outbox row of a trade, where trades are paid on a chain."""

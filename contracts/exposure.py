@@ -97,9 +97,13 @@ class Exposure:
         ]
 
     def take(self, owed: Sequence[Owed], answers: Sequence[Accounts]) -> None:
-        """What the RPCs that answered say to one of `requests`; without any, there is no room."""
+        """What the RPCs that answered say to one of `requests`.
+
+        Without any, the escrow that was last seen still bounds what is bid: all that is confirmed meanwhile stays owed.
+        """
         if not answers:
-            self.trouble = "no RPC shows the escrow: is one running, are their URLs right?"
+            if self.escrow is None:
+                self.trouble = "no RPC shows the escrow: is one running, are their URLs right?"
             return
         try:
             escrows = [self._read_escrow(answer.found[0]) for answer in answers]

@@ -86,11 +86,14 @@ def test_of_several_words_the_least_counts() -> None:
 
 def test_without_an_answer_or_an_escrow_there_is_no_room_and_a_reason() -> None:
     mine = exposure()
-    mine.take((), [Accounts(1, (escrow(500_000),))])
-    assert mine.room(Micro(0)) == 500_000
     mine.take((), [])
     assert mine.room(Micro(0)) == 0
     assert "no RPC" in str(mine.trouble)
+    mine.take((), [Accounts(1, (escrow(500_000),))])
+    assert mine.room(Micro(0)) == 500_000
+    mine.confirmed(BATTERY_ID, LotId(1), Micro(200_000), START_US)
+    mine.take((), [])  # the RPCs are down: what was seen last still bounds what is bid
+    assert mine.room(Micro(0)) == 300_000
     mine.take((), [Accounts(1, (None,))])
     assert "etp escrow deposit" in str(mine.trouble)
     mine.take((), [Accounts(1, (account(b"x"),))])

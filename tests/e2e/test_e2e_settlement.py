@@ -474,7 +474,7 @@ def test_the_demo_on_a_chain_that_is_there(abroad: Devnet, tmp_path: Path) -> No
 
 def test_a_demo_whose_chain_dies(tmp_path: Path) -> None:
     """It ends at once with status 1 and a message that names the chain and its log; no daemon is left."""
-    process = demo(tmp_path / "out", "--seconds-per-slot", "5")
+    process = demo(tmp_path / "out", "--seconds-per-slot", "3")
     try:
         assert process.stdout is not None
         assert " sells " in process.stdout.readline()
