@@ -520,18 +520,6 @@ def test_what_flies_is_given_to_an_rpc_as_soon_as_it_is_in_use() -> None:
     assert any(isinstance(request, SendTransactions) for request in bench.views[1].asked)
 
 
-def test_after_an_idle_hour_the_first_blockhash_is_believed() -> None:
-    """The heights that were known are an hour old; newer ones are asked for first, and no RPC is put aside for it."""
-    bench = Bench(rpcs=2)
-    bench.add(entry(1))
-    bench.run(3_600)
-    before = len(bench.logs)
-    bench.add(entry(2))
-    bench.run(1)
-    assert settled(bench, 1, 2)
-    assert not [log for log in bench.logs[before:] if log.event == "rpc"]
-
-
 def test_a_last_valid_height_that_is_too_low_makes_nothing_die_early() -> None:
     """Bytes with its blockhash may land for 150 blocks whatever the RPC says: until then nothing is signed anew."""
 
