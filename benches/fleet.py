@@ -38,6 +38,7 @@ class Fleet(msgspec.Struct):
         return [
             BessSettings(
                 device_id=self.first + number,
+                profile="plain",
                 group=self.group,
                 state_dir=Path(self.directory) / str(self.first + number),
                 **self.options,
