@@ -79,7 +79,8 @@ class NodeSettings(DaySettings):
     key: Path | None = Field(None, description="file with this node's key (etp keygen); default: key.json in its state")
     registry: Path | None = Field(None, description="file with the market's members and their keys (etp registry)")
     rpc: list[str] = Field(
-        [], description="URL of a Solana RPC, where trades are paid; one, or three of different operators: more than half must agree"
+        [],
+        description="URL of a Solana RPC, where trades are paid; one, or three of different operators: more than half must agree",
     )
     state_dir: Path | None = Field(None, description="directory of the journal; default: etp-ROLE-ID here")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")

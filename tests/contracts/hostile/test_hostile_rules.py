@@ -7,10 +7,12 @@ import pytest
 
 from contracts.accounts import TradeStatus
 from contracts.outbox import KIND
+from contracts.rpc import GetAccounts, Request
 from contracts.settler_limits import SettlerTiming
 from tests.contracts.hostile.faults import LIES, UNRELIABLE, Fault, Odds
-from tests.contracts.hostile.founding import Market, confirm
+from tests.contracts.hostile.founding import BATTERY_ID, PLACE, Market, confirm
 from tests.contracts.hostile.invariants import check_end
+from tests.contracts.hostile.proxy import Carried
 from tests.contracts.hostile.world import Scenario, World
 
 QUICK = SettlerTiming(default_after_s=2.0, escrow_s=1.0)
@@ -174,6 +176,40 @@ def test_an_emptied_escrow_is_a_default_and_paid_after_a_deposit() -> None:
     assert play.state(1) == "settled"
     assert status(play.market, 1) is TradeStatus.PAID
     play.end()
+
+
+@pytest.mark.xfail(strict=True, reason="what the chain showed before is taken for another trade")
+def test_an_old_answer_that_comes_late_is_old() -> None:
+    """One honest RPC: a default that was asked for before the payment, and is heard after it, is neither alarm nor end."""
+    play = Play(replace(calm({}), slot_ms=400, finality_slots=32, dispute_window=30), rich=False)
+    play.market.deposit(500, 1)
+    play.trade(1)
+    play.run(240)
+    assert play.state(1) == "defaulted"
+    rpc = play.world.rpcs[0]
+    honest, lates = rpc.ask, []
+
+    def ask(request: Request) -> Carried:
+        carried = honest(request)
+        if status(play.market, 1) is TradeStatus.DEFAULTED and is_about(request, 1):
+            lates.append(play.scheduler.time_s)
+            return carried._replace(late_s=9.0)
+        return carried
+
+    rpc.ask = ask  # type: ignore[method-assign]
+    play.market.deposit(500, 10**6)
+    play.run(60)
+    assert lates
+    assert play.node.settler is not None
+    assert play.node.settler.alarm is None
+    play.run(120)
+    assert play.state(1) == "settled"
+    play.end()
+
+
+def is_about(request: Request, lot_id: int) -> bool:
+    """Whether it asks for a lot's trade."""
+    return isinstance(request, GetAccounts) and PLACE.trade(BATTERY_ID, lot_id) in request.addresses
 
 
 def status(market: Market, lot_id: int) -> TradeStatus | None:
