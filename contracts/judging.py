@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 from contracts.accounts import Trade, TradeStatus
 from contracts.evidence import SHOWN_AS, Verdict, differences, verdict
 from contracts.links import Link
-from contracts.outbox import FINAL, OUTBOX, UNSETTLED, OutboxState
+from contracts.outbox import FINAL, OUTBOX, UNSETTLED, Entry, OutboxState
 from contracts.settler_limits import SettlerTiming
 from contracts.work import SettlerEffect, Work, WorkTable, after
 from etp.clock import Now
@@ -53,6 +53,8 @@ class Judging:
             attempt.last_valid_height if attempt is not None else 0,
             rpcs=len(self._links),
         )
+        if found.trade is not None and _is_old(work.entry, found.trade):
+            return []
         if found.trade is not None:
             effects = self._found(work, found.trade, now)
             if work.entry.lot_id not in self._work or not work.flying:
@@ -112,6 +114,15 @@ class Judging:
             effects += self._work.move(work, work.entry.state, now, words)
         self._rest(work, now)
         return effects
+
+
+def _is_old(entry: Entry, trade: Trade) -> bool:
+    """Whether an answer shows where the trade stood before: late on its way, or of a node that is behind. It says nothing.
+
+    What is final on the chain never goes back, so a state that ours follows from is one that is over.
+    """
+    shown, ours = SHOWN_AS[trade.status], entry.state
+    return ours not in UNSETTLED and ours is not shown and ours in OUTBOX[shown]
 
 
 def _doubt(work: Work, found: Verdict) -> str:

@@ -178,7 +178,6 @@ def test_an_emptied_escrow_is_a_default_and_paid_after_a_deposit() -> None:
     play.end()
 
 
-@pytest.mark.xfail(strict=True, reason="what the chain showed before is taken for another trade")
 def test_an_old_answer_that_comes_late_is_old() -> None:
     """One honest RPC: a default that was asked for before the payment, and is heard after it, is neither alarm nor end."""
     play = Play(replace(calm({}), slot_ms=400, finality_slots=32, dispute_window=30), rich=False)
