@@ -21,7 +21,7 @@ demo: setup ## watch batteries sell two recorded days to competing buyers
 	$(BIN)/etp demo
 
 test: setup ## run the tests, with the coverage gate of the pure modules
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered
 
 lint: setup ## check style, formatting and texts
 	$(BIN)/ruff check .
