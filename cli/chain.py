@@ -114,7 +114,7 @@ def place_of(registry: Registry) -> Place:
     if not network.settles:
         right = "expected a market on a chain: `etp registry init` with --genesis-hash, --program-id and --admin"
         raise SettingsError("registry", network.name, right)
-    return Place(network.genesis_hash, Pubkey(network.program_id), network.network_id)
+    return Place.of(network)
 
 
 def with_session(registry: Path, url: str, work: Callable[[Session], Awaitable[T]]) -> T:

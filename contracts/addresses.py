@@ -13,6 +13,7 @@ from solders.token.associated import get_associated_token_address
 
 from contracts.errors import ContractsError
 from etp import record
+from etp.registry import Network
 
 Address: TypeAlias = Pubkey
 
@@ -78,6 +79,11 @@ class Place:
     def named(cls, genesis_hash: bytes, program_id: Address, admin: Address, name: str) -> "Place":
         """The market that `admin` opened as `name`. Raises AddressError."""
         return cls(genesis_hash, program_id, network_id(genesis_hash, program_id, admin, name))
+
+    @classmethod
+    def of(cls, network: Network) -> "Place":
+        """The market of a registry that is on a chain."""
+        return cls(network.genesis_hash, Pubkey(network.program_id), network.network_id)
 
     @property
     def market(self) -> Address:

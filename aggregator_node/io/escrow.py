@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from contracts.addresses import Address, Place
+from contracts.addresses import Place
 from contracts.exposure import Exposure
 from contracts.io.idl import load_interface
 from contracts.io.rpc import Rpc
@@ -22,8 +22,7 @@ SETTLE_WINDOW_S: Final = 30 * 86_400
 
 def exposure_of(network: Network, device_id: DeviceId) -> Exposure:
     """Nothing is known yet, so there is no room yet. Raises InterfaceError."""
-    place = Place(network.genesis_hash, Address(network.program_id), network.network_id)
-    return Exposure(load_interface(), place, device_id, settle_window_s=SETTLE_WINDOW_S)
+    return Exposure(load_interface(), Place.of(network), device_id, settle_window_s=SETTLE_WINDOW_S)
 
 
 class EscrowWatch:

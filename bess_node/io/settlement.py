@@ -23,16 +23,10 @@ from contracts.transactions import Signer
 from etp.clock import Now
 from etp.effects import Row
 from etp.io.clock import system_now
-from etp.registry import Network
 from etp.signed import Signed
 from etp.units import MICRO_PER_CENT, Micro
 from runtime.histogram import Metrics
 from runtime.io.journal import Journal
-
-
-def place_of(network: Network) -> Place:
-    """Where a registry's market is on the chain."""
-    return Place(network.genesis_hash, Address(network.program_id), network.network_id)
 
 
 class Payment:
@@ -43,7 +37,7 @@ class Payment:
     ) -> None:
         """Raises InterfaceError, SettingsError for what cannot be used."""
         identity = profile.identity
-        instructions = Instructions(load_interface(), place_of(profile.registry.network))
+        instructions = Instructions(load_interface(), Place.of(profile.registry.network))
         signer = Signer(
             instructions, Address(identity.key.public), identity.device_id, identity.key.sign, settings.unit_price
         )

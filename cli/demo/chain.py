@@ -210,7 +210,7 @@ async def _opened(
     members = (Member(DeviceId(node.device_id), _role(node), keys[node.device_id].public) for node in nodes)
     save_registry(registry, Registry(network, members))
     mint = KeyPair(os.urandom(32))
-    make = Instructions(interface, Place(genesis, program, network.network_id))
+    make = Instructions(interface, Place.of(network))
     chain = Chain(rpc, url, wallet, make, _address(mint), payer, keys, registry, daemon)
     if daemon is not None:
         given = await rpc.client.request_airdrop(_address(payer), PAYER_LAMPORTS)
