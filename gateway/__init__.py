@@ -1,1 +1,1 @@
-"""The gateway will live here: events, store and schema; HTTP and websockets in `io`."""
+"""The gateway: what nodes publish is stored, queried over REST and streamed. It watches; it commands nothing."""

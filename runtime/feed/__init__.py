@@ -1,0 +1,1 @@
+"""What a node tells gateways: the messages, what may be published, and the sending side as a core."""
