@@ -20,6 +20,9 @@ class BessSettings(NodeSettings):
     floor_kwh: Kwh = Field(0.0, ge=0, le=1_000_000, description="never discharged below this, kWh")
     for_sale: float = Field(50.0, ge=0, le=100, description="share of the capacity that may be sold, %")
     reserve: Cents = Field(12.5, gt=0, le=10_000, description="price below which nothing is sold, c/kWh")
+    feed_in: Cents | None = Field(
+        None, ge=0, le=10_000, description="what the grid pays for what is not sold, c/kWh: for comparison only"
+    )
     pricing: Literal["fixed", "soc", "prices", "forecast"] = Field("fixed", description="how the reserve moves")
     mechanism: Literal["english", "first-price", "vickrey", "uniform", "first-above-reserve"] = Field(
         "english", description="the auction"

@@ -82,6 +82,11 @@ class NodeSettings(DaySettings):
         [],
         description="URL of a Solana RPC, where trades are paid; one, or three of different operators: more than half must agree",
     )
+    gateway: list[str] = Field(
+        [],
+        description="URL of a gateway that is told what its owner may publish, such as wss://gateway.example:8080; several allowed",
+    )
+    metrics: str | None = Field(None, description="address HOST:PORT of a Prometheus exporter; default: none")
     state_dir: Path | None = Field(None, description="directory of the journal; default: etp-ROLE-ID here")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     seed: int | None = Field(
