@@ -20,7 +20,7 @@ from etp.discovery_limits import REGISTER_PERIOD_S, Address, DiscoveryLimits
 from etp.effects import Envelope
 from etp.frame import OFFSETS, Frame
 from etp.pace import Pace
-from etp.profile import DatagramProfile, Refused
+from etp.profile import EARLY, DatagramProfile, Refused
 from etp.record import NO_LOT
 from etp.session import Violation
 from etp.timing import Timing, is_from_future, is_late
@@ -179,7 +179,7 @@ class Discovery:
         reading = self._profile.read_datagram(data, now)
         if isinstance(reading, Refused):
             self.counts[Counted.INVALID if reading.kind == "invalid" else Counted.UNPROVEN] += 1
-            if len(self._events) < EVENTS_WAITING:
+            if not _is_harmless(reading, data) and len(self._events) < EVENTS_WAITING:
                 self._events.append(Violation(reading.kind, reading.reason, reading.raw))
             return None
         return reading.frame
@@ -202,6 +202,11 @@ class Discovery:
             self.counts[Counted.FUTURE] += 1
             return False
         return True
+
+
+def _is_harmless(refused: Refused, data: bytes) -> bool:
+    """What an honest network brings about: who has our own role registers with the same group, and UDP reorders."""
+    return refused.kind == EARLY or (refused.kind == "role" and data[0] == MessageType.REGISTER)
 
 
 class BessDiscovery(Discovery):

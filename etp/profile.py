@@ -27,6 +27,8 @@ BUDGET: Final = "budget"
 """Not judged at all, for want of time: no offence of its sender's."""
 AGAIN: Final = "again"
 """An honest repetition that comes before anything new can: no offence either."""
+EARLY: Final = "early"
+"""A datagram said before the first thing that we heard of its sender: UDP may be late, and nobody can tell. Not acted on."""
 
 
 class Refused(NamedTuple):

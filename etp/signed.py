@@ -15,7 +15,7 @@ from etp.effects import Envelope
 from etp.frame import FRAME_SIZE, LAYOUT, Frame, decode, invalid
 from etp.ids import Ids
 from etp.keys import KeyPair
-from etp.profile import AGAIN, BUDGET, Plain, Reading, Received, Refused
+from etp.profile import AGAIN, BUDGET, EARLY, Plain, Reading, Received, Refused
 from etp.record import RECORD_SIZE, Trailer, fault, group_recipient, is_record, is_signed_by, seal, trailer
 from etp.registry import Member, Registry
 from etp.timing import Timing, is_from_future, is_late
@@ -139,6 +139,8 @@ class Signed:
             return Refused("stranger", f"device {frame.device_id} is not in the registry", frame, _WHO, raw)
         window = self._windows.get(member.device_id)
         fresh = window is None or window.is_new(said.counter)
+        if path.from_group and window is not None and window.is_early(said.counter):
+            return Refused(EARLY, "a datagram from before its sender was heard", frame, _WHO, raw)
         against = self._standing(member, frame, now) or self._path(path, frame, said, now, fresh=fresh)
         if against is not None:
             return Refused(*against, frame, _WHO, raw)

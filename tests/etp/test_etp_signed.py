@@ -630,3 +630,34 @@ def test_the_budget_is_a_bucket() -> None:
     """The one that is used everywhere else."""
     bucket = Bucket(rate=FIRSTS_PER_S, burst=AT_ONCE, now_s=at(0).monotonic_s)
     assert sum(bucket.take(at(0).monotonic_s) for _ in range(2000)) == AT_ONCE
+
+
+# -- what an honest network brings about
+
+
+def test_a_datagram_that_is_late_on_its_way_is_no_offence(bess: Signed, hand: Hand) -> None:
+    """The Query by UDP was said before the one by TCP and comes after it: not acted on, and held against nobody."""
+    early, later = hand.query(wall_us=WALL), hand.query(wall_us=WALL)
+    assert isinstance(first(bess, later), Received)
+    assert refused(by_udp(bess, early)) == "early"
+    assert refused(by_udp(bess, later)) == "replay"
+    assert refused(on_tcp(bess, early)) == "replay"
+    assert "early" not in UNPROVEN
+
+
+def test_neighbours_of_one_role_register_with_the_same_group() -> None:
+    """A buyer hears the other buyers' Registers: counted as nothing to it. A Query of a battery is another matter."""
+    discovery = AggregatorDiscovery(
+        BUYERS[0],
+        GROUP,
+        profile=profile_of(BUYERS[0], Role.AGGREGATOR),
+        rng=random.Random(1),
+        limits=DiscoveryLimits(),
+        timing=Timing(),
+    )
+    neighbour = Hand(BUYERS[1], to=BUYERS[0])
+    discovery.receive_datagram(neighbour.record(messages.register(BUYERS[1]), wall_us=WALL), ("127.0.0.1", 9), NOW)
+    assert list(discovery.events()) == []
+    offer = messages.response(BUYERS[1], offer=messages.Offer(Wh(1000), Wh(500)), ask=MicroPerKwh(1))
+    discovery.receive_datagram(neighbour.record(offer, wall_us=WALL), ("127.0.0.1", 9), NOW)
+    assert [event.kind for event in discovery.events() if isinstance(event, Violation)] == ["role"]
