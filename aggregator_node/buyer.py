@@ -87,6 +87,11 @@ class Buyer:
         """Confirms that are not answered."""
         return sum(affair.promise is not None for affair in self._affairs.values())
 
+    @property
+    def promised_wh(self) -> Wh:
+        """Energy of those."""
+        return Wh(sum(affair.promise.energy for affair in self._affairs.values() if affair.promise is not None))
+
     def restored(self, pending: Iterable[Row], trades: Iterable[Row], now: Now) -> None:
         """After a restart: what was bought is bought; unanswered Confirms are sent again once their battery is reached."""
         for row in trades:

@@ -79,7 +79,9 @@ class Bids:
         affair.memory.remember(
             bid.message_id, raw, self._books.stamped(envelope, affair.device_id, now), now.monotonic_s
         )
-        record = BidRow(lot_id, bid.bidder, bid.message_id, bid.energy, bid.price, STATES[code], now.wall_us)
+        # An id that was never given names no lot, and may yet be one's.
+        known = lot_id if lot_id <= self._books.profile.ids.last else NO_LOT
+        record = BidRow(known, bid.bidder, bid.message_id, bid.energy, bid.price, STATES[code], now.wall_us)
         return [RecordBid(record), Send(affair.device_id, envelope)]
 
     def _repeated(self, affair: Affair, frame: Frame, raw: bytes, known: Recalled, now: Now) -> list[Effect]:
@@ -131,8 +133,7 @@ class Bids:
     # -- what the market says
 
     def _judge(self, affair: Affair, bid: Bid, lot: OpenLot, raw: bytes, now: Now) -> list[Effect]:
-        lot.bids += 1
-        lot.digest.update(raw)
+        lot.judged(bid.bidder, raw, self._books.limits.devices)
         verdict = self._mechanism.bid(lot.state, bid, now.monotonic_s)
         if isinstance(verdict, Refused):
             return self._refuse(affair, bid, REFUSALS[verdict.refusal], ask=verdict.ask, raw=raw, now=now)

@@ -19,7 +19,7 @@ from etp.limits import Limits
 from etp.profile import Profile
 from etp.record import NO_LOT
 from etp.timing import Timing, is_from_future, is_late
-from etp.units import MICRO_PER_CENT, DeviceId, LotId, Micro, MicroPerKwh, Wh
+from etp.units import MICRO_PER_CENT, DeviceId, LotId, Micro, MicroPerKwh, WallUs, Wh
 from market.auction import LotTerms, Mechanism
 
 
@@ -49,7 +49,17 @@ class OpenLot:
     """The mechanism's own value."""
     digest: Any
     """SHA-256 of its bids in order of arrival."""
+    opened_us: WallUs
     bids: int = 0
+    bidders: set[DeviceId] = field(default_factory=set)
+    """Devices whose bids were judged in it; at most `Limits.devices` of them are told apart."""
+
+    def judged(self, bidder: DeviceId, raw: bytes, most: int) -> None:
+        """Count a bid, before it is known what it gets."""
+        self.bids += 1
+        self.digest.update(raw)
+        if len(self.bidders) < most:
+            self.bidders.add(bidder)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +118,11 @@ class Books:
     def has_bids(self) -> bool:
         """Whether a bid takes part in the open lot."""
         return self.lot is not None and bool(self.rules.mechanism.bids(self.lot.state))
+
+    @property
+    def closed_below(self) -> LotId:
+        """Every lot with an id below this has ended, and none that is still to come will have one."""
+        return self.lot.lot_id if self.lot else LotId(self.profile.ids.last + 1)
 
     def offer(self) -> messages.Offer:
         """What is held, and what may be bid for now."""

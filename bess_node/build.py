@@ -42,7 +42,7 @@ def desk_of(
     """The desk. `series`: the recorded prices, `level`: the battery as the journal left it. Raises SettingsError."""
     return Desk(
         DeviceId(settings.device_id),
-        rules=_rules(settings),
+        rules=rules_of(settings),
         store=_store(settings, series, level, now),
         profile=profile,
         limits=limits,
@@ -94,7 +94,8 @@ def _store(settings: BessSettings, series: PriceSeries | None, level: Row | None
     )
 
 
-def _rules(settings: BessSettings) -> LotRules:
+def rules_of(settings: BessSettings) -> LotRules:
+    """How it sells."""
     return LotRules(
         mechanism=MECHANISMS[settings.mechanism],
         increment=MicroPerKwh(round(settings.increment * MICRO_PER_CENT)),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
 
-from bess_node import rows
+from bess_node import public, rows
 from bess_node.affairs import Affair, Affairs, LiveBid, Reservations
 from bess_node.bids import Bids
 from bess_node.books import Books, LotRules, OpenLot
@@ -20,7 +20,7 @@ from etp import messages
 from etp.clock import Now
 from etp.clock_check import clock_warning
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
-from etp.effects import Broadcast, Commit, Count, Disconnect, Effect, Envelope, Log, Lookup, Row, Send, Write
+from etp.effects import Broadcast, Commit, Count, Disconnect, Effect, Envelope, Log, Lookup, Row, Scalar, Send, Write
 from etp.evidence import UNPROVEN
 from etp.frame import Frame
 from etp.limits import Limits
@@ -73,6 +73,11 @@ class Desk:
         return self._books.reserved_wh
 
     @property
+    def selling(self) -> bool:
+        """Whether it would open a lot if it had something to sell."""
+        return self._books.selling
+
+    @property
     def failure(self) -> FailureCode | None:
         """What the device failed with, while it does."""
         return self._books.failure
@@ -93,6 +98,21 @@ class Desk:
     def response(self) -> Envelope:
         """The Response of now, unasked."""
         return self._books.response()
+
+    # -- what anybody may see
+
+    def public_lot(self, now: Now) -> dict[str, Scalar]:
+        """The open lot as far as it is public (`bess_node.public`)."""
+        return public.lot(self._books, now)
+
+    def sight(self) -> public.Sight:
+        """What changes whenever something that is public may have changed."""
+        return public.sight(self._books)
+
+    @property
+    def closed_below(self) -> LotId:
+        """Every lot with an id below this has ended, and none that is still to come will have one."""
+        return self._books.closed_below
 
     def view(self) -> dict[str, object]:
         """What the owner may see at any time: store, open lot and best standing bid."""
@@ -144,7 +164,8 @@ class Desk:
             hide_reserve=rules.hide_reserve,
         )
         lot_id = lot.lot_id if lot else LotId(books.profile.ids.next(now.wall_us))
-        books.lot = OpenLot(lot_id, terms, self._mechanism.open(terms), sha256())
+        opened_us = lot.opened_us if lot else now.wall_us
+        books.lot = OpenLot(lot_id, terms, self._mechanism.open(terms), sha256(), opened_us)
 
     def _announce(self, now: Now) -> list[Effect]:
         books = self._books
@@ -241,16 +262,7 @@ class Desk:
         return effects + reserved + offered
 
     def _lot_row(self, lot: OpenLot, state: LotState, now: Now, *, setter: LiveBid | None, capped: bool) -> Row:
-        return rows.lot_closed(
-            lot.lot_id,
-            state,
-            now.wall_us,
-            mechanism=self._mechanism.name,
-            bids=lot.bids,
-            digest=lot.digest.digest(),
-            setter=setter,
-            capped=capped,
-        )
+        return rows.lot_closed(lot, state, now.wall_us, mechanism=self._mechanism.name, setter=setter, capped=capped)
 
     def _void(self, now: Now) -> list[Effect]:
         """The open lot ends unsold."""
@@ -315,7 +327,7 @@ class Desk:
 
     def release_all(self, now: Now) -> list[Effect]:
         """Give up every promise that is still open: the grace period is over."""
-        return self._promises.release_all("shutting down", now)
+        return self._promises.release_accepted("shutting down", now)
 
     # -- time
 

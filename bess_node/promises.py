@@ -15,7 +15,7 @@ from etp.frame import Frame
 from etp.record import NO_LOT, lot_of
 from etp.state import AffairInput, LotState
 from etp.timing import carries_time
-from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS
+from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, money
 from market.auction import Award
 
 STORAGE_RETRY_S: Final = 1.0
@@ -111,7 +111,12 @@ class Promises:
         answer = self._remember(affair, commit.rows[-1])
         self._books.store.sold(r.lot_id, r.bidder, r.energy, r.paid, now)
         owed = [Settle(row) for row in commit.rows if row.kind == outbox.KIND]
-        return [Send(r.bidder, answer), Count("promises", "confirmed"), *owed, *self._answer_others(affair, r, now)]
+        counted = [
+            Count("promises", "confirmed"),
+            Count("sold_wh", amount=r.energy),
+            Count("earned_micro", amount=money(r.paid, r.energy)),
+        ]
+        return [Send(r.bidder, answer), *counted, *owed, *self._answer_others(affair, r, now)]
 
     def _answer_others(self, affair: Affair, r: Reservation, now: Now) -> list[Effect]:
         """Confirms that waited for this decision now match nothing in force: the journal answers them."""
@@ -256,16 +261,13 @@ class Promises:
         return [Commit(written, "release", (r.lot_id,), now.monotonic_s), Count("promises_released", reason)]
 
     def release_accepted(self, reason: str, now: Now) -> list[Effect]:
-        """Give up what was accepted; what is still being reserved gives itself up once it is durable."""
-        accepted = [r for r in self._books.reservations.values() if r.accept is not None]
-        return self._release_each(accepted, reason, now)
+        """Give up what was accepted.
 
-    def release_all(self, reason: str, now: Now) -> list[Effect]:
-        """Give up whatever is neither confirmed nor released."""
-        return self._release_each(list(self._books.reservations.values()), reason, now)
-
-    def _release_each(self, reservations: Iterable[Reservation], reason: str, now: Now) -> list[Effect]:
-        return [effect for r in reservations if not r.resolving for effect in self.release(r, reason, now)]
+        What is still being reserved gives itself up once that is durable: were its end written now and its beginning failed,
+        the journal would end what never began.
+        """
+        accepted = [r for r in self._books.reservations.values() if r.accept is not None and not r.resolving]
+        return [effect for r in accepted for effect in self.release(r, reason, now)]
 
     def decline(self, affair: Affair, raw: bytes, now: Now) -> list[Effect]:
         """A Terminate from a buyer whose Accept is unresolved; in a record it names that Accept's lot."""

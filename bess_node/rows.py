@@ -1,6 +1,7 @@
 """The journal rows of a lot and its promise: one place that says what is written down, and under which subject."""
 
 from bess_node.affairs import LiveBid, Reservation
+from bess_node.books import OpenLot
 from etp.effects import Row, Scalar
 from etp.record import is_record
 from etp.state import LotState
@@ -49,21 +50,18 @@ def terms_subject(bidder: DeviceId, energy: Wh, paid: MicroPerKwh) -> str:
 
 
 def lot_closed(
-    lot_id: LotId,
-    state: LotState,
-    time_us: WallUs,
-    *,
-    mechanism: str,
-    bids: int,
-    digest: bytes,
-    setter: LiveBid | None,
-    capped: bool,
+    lot: OpenLot, state: LotState, time_us: WallUs, *, mechanism: str, setter: LiveBid | None, capped: bool
 ) -> Row:
-    """How a lot ended: the digest of its bids in order of arrival and the bid that set the price."""
+    """How a lot ended: what was sold, the digest of its bids in order of arrival and the bid that set the price."""
     body: dict[str, Scalar] = {
         "mechanism": mechanism,
-        "bids": bids,
-        "digest": digest.hex(),
+        "energy_wh": lot.terms.energy,
+        "reserve_micro_per_kwh": lot.terms.reserve,
+        "hidden": lot.terms.hide_reserve,
+        "opened_us": lot.opened_us,
+        "bids": lot.bids,
+        "bidders": len(lot.bidders),
+        "digest": lot.digest.digest().hex(),
         "capped": capped,
         "setter_bidder": setter.bid.bidder if setter else None,
         "setter_message_id": setter.bid.message_id if setter else None,
@@ -71,7 +69,7 @@ def lot_closed(
         # The seller's word on the price becomes the bidder's own: whoever has the record can verify it.
         "setter_record": setter.raw.hex() if setter and is_record(setter.raw) else None,
     }
-    return Row("lot", lot_id, state.value, time_us, body, str(lot_id))
+    return Row("lot", lot.lot_id, state.value, time_us, body, str(lot.lot_id))
 
 
 def _terms(r: Reservation) -> dict[str, Scalar]:
@@ -82,6 +80,8 @@ def _terms(r: Reservation) -> dict[str, Scalar]:
         "price_micro_per_kwh": r.paid,
         "bid_micro_per_kwh": r.live.bid.price,
         "reserved_us": r.reserved_us,
+        # The lot that was bid for: of several winners all but the first have a lot_id of their own.
+        "auction_id": r.live.lot_id,
     }
 
 

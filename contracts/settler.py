@@ -28,7 +28,7 @@ from contracts.transactions import Signer
 from contracts.work import SettlerEffect, WorkTable
 from etp.clock import Now
 from etp.effects import Commit, Count, Log
-from etp.units import DeviceId, Micro, MonotonicS
+from etp.units import DeviceId, Micro, MonotonicS, WallUs
 from runtime.histogram import Histogram
 
 __all__ = ["Settler", "SettlerEffect"]
@@ -113,6 +113,11 @@ class Settler:
         """Age of the oldest trade that is not on the chain yet, s."""
         oldest_us = self._work.tally.oldest_us
         return 0.0 if oldest_us is None else max(0.0, (now.wall_us - oldest_us) / MICRO)
+
+    @property
+    def unsettled_trades(self) -> tuple[int, WallUs | None]:
+        """How many are not paid yet; when the oldest that is not on the chain was confirmed."""
+        return sum(self._work.tally.by_state().values()), self._work.tally.oldest_us
 
     def entries(self) -> Iterable[Entry]:
         """What the outbox holds."""

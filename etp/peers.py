@@ -6,7 +6,7 @@ candidate: an aggregator asks it with a unicast Query, and a Response, which onl
 
 import random
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -64,6 +64,8 @@ class AggregatorDiscovery(Discovery):
         timing: Timing,
     ) -> None:
         super().__init__(device_id, group, profile=profile, rng=rng, limits=limits, timing=timing)
+        self.queried: Callable[[DeviceId | None], None] = lambda _: None
+        """Called with each Query that leaves: whom it asks, where that is known; None: everybody."""
         self._query_s = MonotonicS(0.0)
         self._asked: tuple[Now, int] | None = None
         self._peers: OrderedDict[DeviceId, Peer] = OrderedDict()  # least recently heard first
@@ -271,6 +273,8 @@ class AggregatorDiscovery(Discovery):
 
     def _stamp(self, one: Outgoing, now: Now) -> bytes:
         raw = super()._stamp(one, now)
+        if one.frame.message_type == MessageType.QUERY:
+            self.queried(one.reader)
         if one.to == self.group and one.frame.message_type == MessageType.QUERY:
             # Only Queries to all are timed: an answer to a probe that pairs with one looks slower, never faster.
             self._asked = (now, self._profile.ids.last)

@@ -26,19 +26,22 @@ MAX_DELAYS_MS: Final = tuple(float(TIMING[kind].max_delay_ms) for kind in Messag
 class Histogram:
     """Latencies in logarithmic buckets, and the exact worst."""
 
-    __slots__ = ("_buckets", "count", "over_budget", "worst_ms")
+    __slots__ = ("_buckets", "count", "over_budget", "sum_us", "worst_ms")
 
     def __init__(self) -> None:
         self._buckets = [0] * BUCKETS
         self.count = 0
         self.worst_ms = 0.0
         self.over_budget = 0
+        self.sum_us = 0
+        """Of all, each cut to whole µs, so that the sums of nodes add up to the last digit."""
 
     def record(self, value_ms: float, budget_ms: float | None = None) -> None:
         """Count one latency, and whether it exceeded its budget."""
         index = 0 if value_ms <= LEAST_MS else ceil(log(value_ms / LEAST_MS) / _LOG_BASE)
         self._buckets[min(index, BUCKETS - 1)] += 1
         self.count += 1
+        self.sum_us += int(value_ms * 1000)
         self.worst_ms = max(self.worst_ms, value_ms)
         if budget_ms is not None and value_ms > budget_ms:
             self.over_budget += 1
@@ -56,6 +59,7 @@ class Histogram:
         """Count, percentiles and worst, ms; `buckets` that are not empty, by number, so that nodes can be added up."""
         points = {f"p{percent}_ms": round(self.percentile(percent), 3) for percent in (50, 90, 99)}
         whole = {"count": self.count, **points, "worst_ms": round(self.worst_ms, 3), "over_budget": self.over_budget}
+        whole["sum_us"] = self.sum_us
         return whole | {"buckets": {str(index): count for index, count in enumerate(self._buckets) if count}}
 
     def add(self, found: Mapping[str, Any]) -> None:
@@ -63,6 +67,7 @@ class Histogram:
         for index, count in found["buckets"].items():
             self._buckets[int(index)] += count
         self.count += found["count"]
+        self.sum_us += found.get("sum_us", 0)  # an older node does not say it
         self.worst_ms = max(self.worst_ms, found["worst_ms"])
         self.over_budget += found["over_budget"]
 

@@ -9,11 +9,12 @@ import structlog
 
 from aggregator_node.build import buyer_of
 from aggregator_node.buyer import Buyer
+from aggregator_node.io.watch import AggregatorFeed, aggregator_feed
 from aggregator_node.settings import AggregatorSettings
 from etp.clock import Now
 from etp.codes import Role, TerminateCode
 from etp.discovery import Event as PeerEvent
-from etp.discovery import PeerFound, PeerMoved
+from etp.discovery import PeerFound, PeerMoved, ResponseSeen
 from etp.discovery_limits import DiscoveryLimits
 from etp.io.clock import system_now
 from etp.io.multicast import MulticastShell, open_multicast
@@ -30,6 +31,7 @@ from etp.units import DeviceId
 from runtime.backoff import Backoff
 from runtime.histogram import Metrics
 from runtime.io.days import load_day
+from runtime.io.exporter import Exporter, open_exporter
 from runtime.io.journal import Journal
 from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
 from runtime.io.metrics_file import keep_metrics
@@ -69,6 +71,7 @@ class Links:
         self.events: asyncio.Queue[PeerEvent] = asyncio.Queue()
         """Found batteries, to be dialled; bounded by discovery's own peer table."""
         self.discovery: AggregatorDiscovery | None = None
+        self.feed: AggregatorFeed | None = None
         self._device_id, self._shell, self._buyer = device_id, shell, buyer
         self._profile, self._metrics, self._rng = profile, metrics, rng
         self._limits = Limits()
@@ -90,6 +93,8 @@ class Links:
         """Carry out what an event asks of the buyer."""
         if isinstance(event, Received):
             self._metrics.received(event.frame.message_type, event.frame.message_id, now)
+            if self.feed is not None:
+                self.feed.answered(event.frame, event.raw)
             battery = DeviceId(event.frame.device_id)
             self._shell.apply(self._buyer.receive(battery, event.frame, event.raw, now, fresh=event.fresh), now)
             self._measure()
@@ -127,8 +132,10 @@ class Links:
         if isinstance(event, Violation):
             now = system_now()
             self._shell.apply(self._buyer.blamed(event, now), now)
-        else:
-            self.events.put_nowait(event)
+            return
+        if isinstance(event, ResponseSeen) and self.feed is not None:
+            self.feed.answered(event.frame, b"")
+        self.events.put_nowait(event)
 
     def found(self, event: PeerEvent, tasks: asyncio.TaskGroup) -> None:
         """A battery was found, or moved: dial it."""
@@ -168,6 +175,13 @@ class Links:
     def _greet(self, connection: Connection, device_id: DeviceId | None) -> None:
         now = system_now()
         connection.send(self._buyer.hello(now, device_id), now)
+        if self.feed is not None:
+            self.feed.queried(device_id)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no more bids are made."""
+        return self._buyer.stopping
 
     def registered(self, registry: Registry) -> None:
         """The registry of now: a battery that is not in it any more, or revoked, is left."""
@@ -177,11 +191,13 @@ class Links:
     def view(self) -> dict[str, object]:
         """What `metrics.json` shows of this buyer."""
         portfolio = self._buyer.portfolio
-        return {
+        shown: dict[str, object] = {"feeds": self.feed.view()} if self.feed else {}
+        return shown | {
             "bought_wh": portfolio.bought,
             "paid_micro": portfolio.paid,
             "exposed_wh": portfolio.exposed_wh,
             "promises_open": self._buyer.open_promises,
+            "sessions": len(self._ended),
             "queues": self._shell.queues(),
             "batteries": self._buyer.directory.entries(system_now()),
         }
@@ -217,19 +233,25 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     roster: Roster[Connection] = Roster(Limits())
     shell = Shell(buyer, journal=journal, roster=roster, ids=profile.ids, metrics=metrics, clock=system_now)
     links = Links(device_id, shell, buyer, profile=profile, metrics=metrics, rng=rng)
+    exporter = _exporter(settings, links, profile=profile, metrics=metrics, journal=journal)
     if settings.registry is not None and profile.registry is not None:
         watching = watch_registry(settings.registry, profile.registry, links.registered, lifecycle.stopping)
         lifecycle.tasks.create_task(watching)
     if purse is not None and network is not None:
         watch = _escrow_watch(purse, settings, network, buyer, shell)
         lifecycle.tasks.create_task(watch.run(lifecycle.stopping))
+    links.feed = feed = aggregator_feed(settings, profile, buyer, shell, rng=random.Random(seed))
     multicast = await _discover(settings, links, profile, rng, lifecycle)
+    if feed is not None:
+        feed.start(lifecycle)
     dialling = lifecycle.tasks.create_task(_dial_all(peers, links))
     ended = asyncio.Event()
     keeper = lifecycle.tasks.create_task(
         keep_metrics(state_dir, metrics, ended, period_s=settings.metrics_ms / 1000, view=links.view)
     )
     line = {"ready": True, "role": "aggregator", "device_id": settings.device_id}
+    exporting = lifecycle.tasks.create_task(exporter.run()) if exporter else None
+    line |= {"metrics": exporter.address} if exporter else {}
     announce(line | {"udp_group": settings.group, "profile": settings.profile})
     structlog.get_logger().info("trading", device_id=settings.device_id, seed=seed)
     if settings.until_filled:
@@ -243,7 +265,32 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     dialling.cancel()
     ended.set()
     await keeper
+    if feed is not None:
+        await feed.finish()
+    if exporting is not None:
+        exporting.cancel()
     return 0
+
+
+def _exporter(
+    settings: AggregatorSettings, links: Links, *, profile: AnyProfile, metrics: Metrics, journal: Journal
+) -> Exporter | None:
+    """What Prometheus asks, where it may: a wrong address ends the start."""
+    about = {
+        "role": "aggregator",
+        "device_id": str(settings.device_id),
+        "profile": settings.profile,
+        "strategy": settings.strategy,
+    }
+    return open_exporter(
+        settings.metrics,
+        about=about,
+        metrics=metrics,
+        journal=journal,
+        ids=profile.ids,
+        view=links.view,
+        unhealthy=lambda: "stopping" if links.stopping else None,
+    )
 
 
 def _exposure(network: Network, device_id: DeviceId) -> "Exposure":
@@ -283,6 +330,8 @@ async def _discover(
         DeviceId(settings.device_id), group, profile=profile, rng=rng, limits=DiscoveryLimits(), timing=Timing()
     )
     links.discovery = discovery
+    if links.feed is not None:
+        discovery.queried = links.feed.queried
     shell = await open_multicast(
         discovery,
         group,

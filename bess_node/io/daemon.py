@@ -14,6 +14,7 @@ import structlog
 from bess_node.build import desk_of, limits_of
 from bess_node.desk import Desk
 from bess_node.io import thermometer
+from bess_node.io.watch import BessFeed, bess_feed
 from bess_node.settings import BessSettings
 from etp.clock import Now
 from etp.codes import FailureCode, Role, TerminateCode
@@ -34,6 +35,7 @@ from etp.timing import Timing
 from etp.units import DeviceId
 from runtime.histogram import Metrics
 from runtime.io.days import load_day
+from runtime.io.exporter import Exporter, open_exporter
 from runtime.io.journal import Journal, JournalError
 from runtime.io.lifecycle import Lifecycle, announce, raise_open_file_limit
 from runtime.io.metrics_file import keep_metrics
@@ -74,6 +76,7 @@ class Hub:
         payment: "Payment | None",
     ) -> None:
         self.accepting = True
+        self.feed: BessFeed | None = None
         self._device_id, self._shell, self._desk = device_id, shell, desk
         self._profile, self._limits, self._metrics, self._payment = profile, limits, metrics, payment
         self._roster: Roster[Connection] = shell.roster
@@ -127,9 +130,16 @@ class Hub:
             now = system_now()
             self._shell.apply(self._desk.blamed(event, now), now)
 
+    def sessions(self) -> int:
+        """How many there are."""
+        return len(self._everyone)
+
     def view(self) -> dict[str, object]:
         """What `metrics.json` shows of this battery."""
-        shown = self._desk.view() | {"sessions": len(self._everyone), "queues": self._shell.queues()}
+        desk = self._desk
+        shown = desk.view() | {"sessions": len(self._everyone), "queues": self._shell.queues()}
+        shown |= {"capacity_wh": desk.store.battery.spec.capacity_wh, "promises_open": len(desk.reservations)}
+        shown |= {"feeds": self.feed.view()} if self.feed else {}
         return shown | ({"settlement": self._payment.view(system_now())} if self._payment else {})
 
     def goodbye(self, now: Now) -> None:
@@ -159,6 +169,16 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
     payment = _payment(settings, profile, journal, metrics, random.Random(seed))
     desk, shell = await _revived(settings, journal, profile=profile, limits=limits, metrics=metrics, payment=payment)
     hub = Hub(desk.device_id, shell, desk, profile=profile, limits=limits, metrics=metrics, payment=payment)
+    exporter = _exporter(settings, hub, profile=profile, metrics=metrics, journal=journal)
+    hub.feed = feed = bess_feed(
+        settings,
+        profile,
+        desk,
+        shell,
+        rng=random.Random(seed),
+        sessions=hub.sessions,
+        unsettled=lambda: payment.settler.unsettled_trades if payment else None,
+    )
     tcp_socket, udp_socket = bind_pair(*address)
     server = await listen(tcp_socket, hub, system_now)
     multicast = await _discoverable(
@@ -170,6 +190,8 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
         lifecycle.tasks.create_task(watching)
     shell.apply(desk.opened(system_now()), system_now())
     shell.turned()
+    if feed is not None:
+        feed.start(lifecycle)
     if payment is not None:
         lifecycle.tasks.create_task(payment.run())
     _watch_device(desk, shell)
@@ -177,7 +199,8 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
         lifecycle.tasks.create_task(thermometer.watch(settings.temperature_file, desk, shell, lifecycle.stopping))
     host, port = tcp_socket.getsockname()[:2]
     structlog.get_logger().info("serving", device_id=settings.device_id, seed=seed, tcp=f"{host}:{port}")
-    announce(_ready_line(settings, f"{host}:{port}"))
+    exporting = lifecycle.tasks.create_task(exporter.run()) if exporter else None
+    announce(_ready_line(settings, f"{host}:{port}") | ({"metrics": exporter.address} if exporter else {}))
     ended = asyncio.Event()
     keeper = lifecycle.tasks.create_task(
         keep_metrics(journal.directory, metrics, ended, period_s=settings.metrics_ms / 1000, view=hub.view)
@@ -191,7 +214,32 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
     multicast.close()
     ended.set()
     await keeper
+    if feed is not None:
+        await feed.finish()
+    if exporting is not None:
+        exporting.cancel()
     return 0 if durable else FAILED
+
+
+def _exporter(
+    settings: BessSettings, hub: Hub, *, profile: AnyProfile, metrics: Metrics, journal: Journal
+) -> Exporter | None:
+    """What Prometheus asks, where it may: listening before anybody is served, so that a wrong address ends the start."""
+    about = {
+        "role": "bess",
+        "device_id": str(settings.device_id),
+        "profile": settings.profile,
+        "mechanism": settings.mechanism,
+    }
+    return open_exporter(
+        settings.metrics,
+        about=about,
+        metrics=metrics,
+        journal=journal,
+        ids=profile.ids,
+        view=hub.view,
+        unhealthy=lambda: None if hub.accepting else "stopping",
+    )
 
 
 def _payment(

@@ -13,7 +13,7 @@ once or not at all. Nothing else is said: a gateway commands nothing.
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -31,7 +31,8 @@ ROWS_AT_ONCE: Final = 500
 WINDOW: Final = 4_000
 """Rows and bids on their way that no Ack has named: the sender waits beyond it."""
 
-Json: TypeAlias = "Scalar | float | Mapping[str, Json] | list[Json]"
+Json: TypeAlias = Any
+"""What JSON can hold; who reads it says what it must be."""
 
 
 class MarketTime(msgspec.Struct, frozen=True):

@@ -5,11 +5,12 @@ milliseconds, not throughput. A failed transaction fails each of its commits and
 """
 
 import asyncio
+import secrets
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -45,6 +46,8 @@ CACHE_KIB: Final = 16_384
 CHECKPOINT_PAGES: Final = 250
 """The log goes back into the file after so many pages of 4 KiB. Commits wait for it meanwhile: short and often, not long and seldom."""
 SCHEMA_VERSION: Final = "2"
+IDENTITY: Final = "journal"
+"""Name in `meta` of what tells this journal from any other: random hex, made once and copied with the file."""
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -164,6 +167,7 @@ class Journal:
         self._reader = connect(directory / FILE)
         meta = dict(database.execute("SELECT name, value FROM meta"))
         last = database.execute("SELECT seq, hash FROM rows ORDER BY seq DESC LIMIT 1").fetchone()
+        self.identity: str = meta[IDENTITY]
         self._seq: int = last[0] if last else 0
         self._hash: bytes = last[1] if last else b""
         self._bid_number = database.execute("SELECT COALESCE(MAX(last), 0) FROM bids").fetchone()[0]
@@ -179,6 +183,7 @@ class Journal:
         self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._write_on, name="journal", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._watcher: tuple[asyncio.AbstractEventLoop, Callable[[], None]] | None = None
         self._thread.start()
 
     @classmethod
@@ -225,6 +230,21 @@ class Journal:
         """Rows and bids that the writer thread has not taken yet."""
         batch = self._batch
         return len(batch.rows) + len(batch.lazy) + len(self._bids)
+
+    @property
+    def waiting_rows(self) -> int:
+        """The same without the bids."""
+        batch = self._batch
+        return len(batch.rows) + len(batch.lazy)
+
+    @property
+    def last_row(self) -> int:
+        """The number of the newest row that is on the disk; 0: none."""
+        return self._seq
+
+    def watch(self, grown: Callable[[], None]) -> None:
+        """Call `grown` in this loop after each transaction that put rows or bids on the disk. One watcher at a time."""
+        self._watcher = asyncio.get_running_loop(), grown
 
     def commit(self, rows: Sequence[Row], mark: int | None = None) -> "asyncio.Future[None]":
         """Rows that something waits for: done once they are on the disk, or failed with JournalError.
@@ -284,6 +304,8 @@ class Journal:
             self._taken_back(batch if error is not None and not self._closing else _Batch())
             if batch.waiting and self._loop is not None:
                 self._tell(self._loop, batch.waiting, error)
+            if self._watcher is not None and error is None and (batch.rows or batch.lazy or batch.bids):
+                self._call(*self._watcher)
             self._done.set()
 
     def give_way(self) -> None:
@@ -392,8 +414,12 @@ class Journal:
                     else:
                         future.set_exception(error)
 
+        Journal._call(loop, settle)
+
+    @staticmethod
+    def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
         if not loop.is_closed():
-            loop.call_soon_threadsafe(settle)
+            loop.call_soon_threadsafe(function)
 
     # -- reading
 
@@ -432,7 +458,7 @@ def _prepare(directory: Path, node: str) -> sqlite3.Connection:
     database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     database.executescript(SCHEMA)
-    for name, value in (("node", node), ("schema", SCHEMA_VERSION)):
+    for name, value in (("node", node), ("schema", SCHEMA_VERSION), (IDENTITY, secrets.token_hex(16))):
         database.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
     meta = dict(database.execute("SELECT name, value FROM meta"))
     if meta["node"] != node:

@@ -77,6 +77,8 @@ class Shell:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
         self._round_due = False
+        self.after_round: Callable[[], None] | None = None
+        """Called once after the turns of a round."""
         self._stopped = False
         self._open_commits = 0
         self._watching = False
@@ -114,6 +116,18 @@ class Shell:
             self._keep((), mark)
         if not self._stopped:
             self._arm()
+        if self.after_round is not None:
+            self.after_round()
+
+    def overhear(self, heard: Callable[[Send], None]) -> None:
+        """From now on call `heard` with each frame that is handed to a session."""
+        send = self._table[Send]
+
+        def both(effect: Send, now: Now) -> None:
+            send(effect, now)
+            heard(effect)
+
+        self._table[Send] = both
 
     def queues(self) -> dict[str, int]:
         """How much waits: frames in all send queues and in the longest, rows and bids for the disk, bids that found no room."""

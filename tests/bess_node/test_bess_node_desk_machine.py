@@ -355,8 +355,12 @@ class DeskMachine(RuleBasedStateMachine):
         self.withdrawn(who, answer=False)
 
     def withdrawn(self, who: int, *, answer: bool = True) -> None:
-        """A sealed bid is out: nothing may be accepted from it. Its repetition must not say that it takes part."""
-        if self.mechanism.sealed and who in self.live:
+        """A sealed bid is out: nothing may be accepted from it. Its repetition must not say that it takes part.
+
+        One that has won, and whose reservation is on its way to the disk, is a bid no longer.
+        """
+        won = any(r.bidder == who for r in self.desk.reservations.values())
+        if self.mechanism.sealed and who in self.live and not won:
             key = self.live.pop(who)
             self.rejected.add(key)
             if not answer:
@@ -472,3 +476,38 @@ class DeskMachine(RuleBasedStateMachine):
 
 TestDesk = DeskMachine.TestCase
 TestDesk.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def driven(mechanism: str) -> DeskMachine:
+    """A machine whose steps a test names."""
+    machine = DeskMachine()
+    machine.begin(mechanism=mechanism, hide=False)
+    return machine
+
+
+def test_the_end_of_the_grace_ends_nothing_that_has_not_begun() -> None:
+    """A reservation is on its way to a disk that then fails: no row releases what no row reserved."""
+    machine = driven("first-price")
+    machine.disk(hold=True, failing=False)
+    machine.bid(500, 140_000, 100, "now")
+    machine.wait(0.25)
+    machine.stop(end=True)
+    assert [commit.purpose for commit in machine.journal.held] == ["reserve"]
+    machine.disk(hold=False, failing=True)
+    machine.disk(hold=False, failing=False)
+    machine.wait(2.0)
+    assert [row for row in machine.journal.rows if row.kind == "promise"] == []
+    assert not list(machine.desk.reservations.values())
+
+
+def test_a_lost_session_takes_nothing_back_that_has_won() -> None:
+    """Its lot closed before: the Accept follows, and may still be confirmed."""
+    machine = driven("first-price")
+    machine.disk(hold=True, failing=False)
+    machine.bid(500, 140_000, 100, "now")
+    machine.wait(0.25)
+    machine.lost(500)
+    machine.bound(500)
+    machine.disk(hold=False, failing=False)
+    machine.confirm(500, "right")
+    assert machine.trades(500) == 1

@@ -160,3 +160,72 @@ async def test_lazy_rows_are_not_put_off_by_those_behind_them(tmp_path: Path) ->
         await asyncio.sleep(0.01)
     reader.close()
     journal.close()
+
+
+async def test_a_watcher_is_told_of_what_is_on_the_disk(tmp_path: Path) -> None:
+    """Once per transaction with rows or bids, after it, lazy ones too; a mark alone is nothing to read, nor is a failure."""
+    journal = open_journal(tmp_path)
+    reader = JournalReader(tmp_path / "state")
+    told: asyncio.Queue[tuple[int, int, int]] = asyncio.Queue()
+    journal.watch(lambda: told.put_nowait((*reader.newest(), journal.last_row)))
+    await journal.commit([row(1), row(2)])
+    assert await asyncio.wait_for(told.get(), 5) == (2, 0, 2)
+    journal.bid(BidRow(1, 500, 7, 100, 5, "standing", 1))
+    assert await asyncio.wait_for(told.get(), 5) == (2, 1, 2)
+    await journal.commit([], mark=9)
+    with pytest.raises(JournalError):
+        await journal.commit([Row("x", 1, "x", 1, {"bad": object()}, "")])  # type: ignore[dict-item]
+    journal.write([row(3)])
+    assert await asyncio.wait_for(told.get(), 5) == (3, 1, 3)
+    assert told.empty()
+    journal.close()
+    reader.close()
+
+
+async def test_a_journal_has_an_identity(tmp_path: Path) -> None:
+    """Made with the file, kept with it, given to a file of an older version at its first start; no two are the same."""
+    identities = []
+    for directory in (tmp_path / "a", tmp_path / "a", tmp_path / "b"):
+        journal = Journal.open(directory, role="bess", device_id=101)
+        identities.append(journal.identity)
+        journal.close()
+    assert identities[0] == identities[1] != identities[2]
+    assert len(bytes.fromhex(identities[0])) == 16
+    with sqlite3.connect(tmp_path / "a" / FILE) as database:
+        database.execute("DELETE FROM meta WHERE name = 'journal'")
+    database.close()
+    journal = Journal.open(tmp_path / "a", role="bess", device_id=101)
+    assert len(bytes.fromhex(journal.identity)) == 16
+    journal.close()
+
+
+async def test_a_reader_goes_on_from_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows after a seq with their hashes; bids after a number in chunks, from any place in one, with a gap where some are lost."""
+    monkeypatch.setattr(journal_module, "BID_RING", 8)
+    journal = open_journal(tmp_path)
+    for first in (1, 5, 9, 13):
+        for number in range(first, first + 4):
+            journal.bid(BidRow(1, 500, number, 100, 5, "standing", 1))
+        await journal.commit([row(first)])
+    reader = JournalReader(tmp_path / "state")
+    assert reader.newest() == (4, 16)
+    assert [(seq, found.lot_id) for seq, _, found in reader.hashed_rows(1, until=3)] == [(2, 5), (3, 9)]
+    assert [stored for _, stored, _ in reader.hashed_rows(3, until=9)] == [reader.hash_of(4)]
+    assert reader.hash_of(5) is None
+    for number, wanted in (
+        (0, [9, 10, 11, 12]),
+        (8, [9, 10, 11, 12]),
+        (10, [11, 12]),
+        (12, [13, 14, 15, 16]),
+        (16, []),
+    ):
+        found_bids = reader.bids_after(number)
+        assert [at for at, _ in found_bids] == wanted
+        assert [bid.message_id for _, bid in found_bids] == wanted
+    with reader.at_one_instant():
+        before = reader.newest()
+        await journal.commit([row(99)])
+        assert reader.newest() == before
+    assert reader.newest() == (5, 16)
+    reader.close()
+    journal.close()
