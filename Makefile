@@ -3,7 +3,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports bench settle-torture program program-check diagrams docs fmt lock clean
+.PHONY: help setup demo test lint types imports bench settle-torture program program-check dashboard dashboard-check diagrams docs fmt lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,13 @@ program: ## build the on-chain program anew (users need not: the built one is he
 program-check: ## test the program on this host, rebuild it aside, and compare
 	tools/check_program.sh
 
+dashboard: ## build the web dashboard anew (users need not: the built one is here; needs Node)
+	npm --prefix dashboard ci --no-audit --no-fund
+	npm --prefix dashboard run build
+
+dashboard-check: ## check the dashboard's sources, build it aside, and compare
+	tools/check_dashboard.sh
+
 bench: setup ## measure, and fail where a limit is exceeded
 	$(BIN)/python -m benches
 
@@ -52,6 +59,7 @@ diagrams: setup ## draw docs/states.md from etp/state.py
 
 docs: diagrams ## draw the tables of docs/ from the code, and build the site
 	$(BIN)/python -m tools.protocol_tables
+	$(BIN)/python -m tools.gateway_reference
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 fmt: setup ## format the code
