@@ -12,6 +12,9 @@ from benches import (
     desks,
     discovery,
     english,
+    gateway_ingest,
+    gateway_rest,
+    gateway_stream,
     journal,
     promises,
     ready,
@@ -42,5 +45,8 @@ BENCHES: Final[Mapping[str, Bench]] = MappingProxyType(
         "ready": ready.run,
         "settlement": settlement.run,
         "signature_flood": signature_flood.run,
+        "gateway_ingest": gateway_ingest.run,
+        "gateway_stream": gateway_stream.run,
+        "gateway_rest": gateway_rest.run,
     }
 )

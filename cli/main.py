@@ -9,7 +9,10 @@ from bess_node.settings import BessSettings
 from cli import decode, export, keygen, registry
 from cli.demo.settings import DemoSettings
 from cli.devnet import devnet
+from cli.doctor import command as doctor
+from cli.gateway_command import gateway
 from cli.lazy import lazy
+from cli.monitor import command as monitor
 from contracts.devnet.settings import DevnetSettings
 from runtime.io.settings import command
 
@@ -41,6 +44,9 @@ app.command("aggregator", help="Buy energy: the buyer's daemon.")(command(Aggreg
 app.command("devnet", help="Serve a Solana chain of your own on loopback, with a faucet.")(
     command(DevnetSettings, devnet)
 )
+app.add_typer(gateway, name="gateway")
+app.command("monitor")(monitor.command)
+app.command("doctor")(doctor.command)
 app.command("decode")(decode.command)
 app.command("export")(export.command)
 app.command("keygen")(keygen.command)

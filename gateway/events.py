@@ -346,6 +346,8 @@ class Subscribed(msgspec.Struct, tag="Subscribed", frozen=True):
     types: list[str] | None
     nodes: list[Id] | None
     seq: int
+    without_nodes: list[Id] = []
+    """Nodes that `unsubscribe` left out of all."""
 
 
 class OpenLot(msgspec.Struct, frozen=True):

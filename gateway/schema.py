@@ -9,6 +9,9 @@ TimeUs: TypeAlias = Annotated[int, Field(examples=[1_590_000_000_000_000], descr
 PriceMicro: TypeAlias = Annotated[int, Field(examples=[185_000], description="µ/kWh (10,000 µ are 1 c)")]
 Micro: TypeAlias = Annotated[int, Field(examples=[462_500], description="µ, a millionth of the currency")]
 EnergyWh: TypeAlias = Annotated[int, Field(examples=[2_500], description="Wh")]
+SettlementState: TypeAlias = Literal[
+    "confirmed", "settling", "refused", "defaulted", "held", "disputed", "settled", "refunded"
+]
 T = TypeVar("T")
 
 
@@ -19,7 +22,11 @@ class Model(BaseModel):
 
 
 class Page(Model, Generic[T]):
-    """A part of a list, newest first unless said otherwise."""
+    """A part of a list, newest first unless said otherwise.
+
+    At most 5,000 rows are looked at for one page, so that one that few rows match can be shorter than its `limit`, or empty: the end
+    is where `next_cursor` is null.
+    """
 
     items: list[T]
     next_cursor: str | None = Field(description="give it as `cursor` for what follows; null: this is the end")
@@ -148,7 +155,7 @@ class Trade(Model):
     bidders: int | None
     first_micro_per_kwh: PriceMicro | None
     feed_in_micro_per_kwh: PriceMicro | None
-    settlement: str | None = Field(description="null: its market is on no chain")
+    settlement: SettlementState | None = Field(description="null: its market is on no chain")
     delivery: Literal["pending", "delivered", "short"]
     delivered_wh: EnergyWh | None
     signature: str | None = Field(description="of the transaction that settled it, base58")
@@ -172,7 +179,9 @@ class Evidence(Model):
     kind: str
     state: str
     time_us: TimeUs
-    body: dict[str, int | str | bool | None]
+    body: dict[str, int | str | bool | None] = Field(
+        description="as published (docs/export.md says what is in it); ids and message_ids are decimal strings here too"
+    )
 
 
 class TradeDetail(Trade):
@@ -184,12 +193,12 @@ class TradeDetail(Trade):
 
 
 class Settlement(Model):
-    """Where the payment of a trade stands."""
+    """Where the payment of a trade stands. A list is by the newest change: what changes meanwhile moves to its front."""
 
     battery: Id
     lot_id: Id
     aggregator: Id
-    state: str
+    state: SettlementState
     amount_micro: Micro
     reason: str
     signature: str | None
@@ -204,9 +213,12 @@ class Sums(Model):
     energy_wh: EnergyWh
     paid_micro: Micro
     price_micro_per_kwh: PriceMicro | None = Field(description="weighted by volume; null: no trade")
-    feed_in_micro_per_kwh: PriceMicro | None = Field(description="what the grid would have paid, weighted likewise")
+    feed_in_micro_per_kwh: PriceMicro | None = Field(
+        description="what the grid would have paid, weighted likewise; over those trades whose battery says its feed-in tariff"
+    )
     first_micro_per_kwh: PriceMicro | None = Field(
-        description="what the first bid above the reserve of each lot would have paid, weighted likewise"
+        description="what the first bid above the reserve of each lot would have paid, weighted likewise; over those trades whose"
+        " lot's bids are stored"
     )
 
 
@@ -223,7 +235,7 @@ class Group(Sums):
 
 
 class Statistics(Model):
-    """Whether competition pays."""
+    """Whether competition pays. Groups in order: hours by time, numbers by size, devices by id."""
 
     by: Literal["all", "hour", "hour_of_day", "battery", "aggregator", "bidders"]
     total: Sums

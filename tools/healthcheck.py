@@ -3,13 +3,18 @@
 `bess HOST:PORT`: a Query over TCP must get this battery's Response.
 `aggregator HOST GROUP:PORT DEVICE_ID`: an aggregator listens on no port of its own, so a Register goes to the group with
 TTL 0, which never leaves this host, and the aggregator must ask its sender back.
+`http URL`: a server must answer 200.
+Where the daemon has an exporter (ETP_METRICS=HOST:PORT), the first two ask that instead: a signed market answers no strangers.
 """
 
+import http.client
+import os
 import socket
 import sys
 import time
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from etp import messages
 from etp.codes import MessageType
@@ -62,10 +67,28 @@ def aggregator_serves(host: str, group: str, device_id: int) -> bool:
     return False
 
 
+def http_serves(url: str) -> bool:
+    """Whether a GET gets 200. Raises OSError."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status == http.client.OK
+    except http.client.HTTPException as error:
+        raise OSError(f"no HTTP: {error!r}") from error
+    finally:
+        connection.close()
+
+
 def main(arguments: Sequence[str]) -> int:
     """The check's status."""
+    exporter = os.environ.get("ETP_METRICS")
     try:
         match arguments:
+            case ["http", url]:
+                return 0 if http_serves(url) else 1
+            case ["bess" | "aggregator", _, *_] if exporter:
+                return 0 if http_serves(f"http://127.0.0.1:{_address(exporter)[1]}/healthz") else 1
             case ["bess", address]:
                 return 0 if bess_serves(address) else 1
             case ["aggregator", host, group, device_id]:
@@ -73,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"{' '.join(arguments)}: {error}\n")
         return 1
-    sys.stderr.write("usage: bess HOST:PORT | aggregator HOST GROUP:PORT DEVICE_ID\n")
+    sys.stderr.write("usage: bess HOST:PORT | aggregator HOST GROUP:PORT DEVICE_ID | http URL\n")
     return WRONG_USE
 
 

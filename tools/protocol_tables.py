@@ -1,6 +1,6 @@
 """The tables and examples of docs/protocol.md, from the code that speaks the protocol and the vectors that pin it.
 
-Run as a program it draws the pages of `tools.settlement_tables` as well.
+Run as a program it draws the pages of `tools.settlement_tables` and `tools.operations_tables` as well.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from etp.frame import FIELDS, OFFSETS, QUANTA, RANGES, TRADED, Frame, decode
 from etp.limits import Limits
 from etp.timing import TIMING, Timing
 from etp.units import DeviceId, MicroPerKwh, Wh
-from tools import settlement_tables
+from tools import operations_tables, settlement_tables
 from tools.generated import ROOT, attribute_docs, main, table
 
 PAGE: Final = ROOT / "docs" / "protocol.md"
@@ -142,4 +142,4 @@ def draw(page: Path = PAGE, arguments: tuple[str, ...] = ()) -> int:
 
 if __name__ == "__main__":
     given = tuple(sys.argv[1:])
-    sys.exit(max(draw(arguments=given), settlement_tables.draw(given)))
+    sys.exit(max(draw(arguments=given), settlement_tables.draw(given), operations_tables.draw(given)))

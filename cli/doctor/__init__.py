@@ -1,0 +1,1 @@
+"""`etp doctor`: whether this machine is fit to trade, and what to change."""

@@ -1,0 +1,1 @@
+"""`etp monitor`: the market in a terminal."""

@@ -1,0 +1,250 @@
+"""Several gateways over one database: a Redis stream carries the events of each to the clients of all, in one order.
+
+A script in Redis numbers an event and appends it in one step, so its numbers are whole: the next entry is the last one plus 1,
+or something was lost. The counter lives beside the stream, under the database's epoch; where Redis has lost it, it begins
+above all numbers that the database knows of, and where an older copy of Redis came back, above what was seen last: no number
+is given twice, so the epoch stays.
+
+Nothing stored depends on Redis. While it is away, events wait in a bounded queue; what finds no room is telemetry, which is
+dropped, or durable, which is read from the database again. Durable events may come twice, with the same `id`.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import structlog
+from msgspec.structs import replace
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.events import AnyEvent, Event
+from gateway.io.store import Store
+from runtime.settings import SettingsError
+
+HELD: Final = 20_000
+"""Entries that the stream keeps, about: twice a gateway's ring, so that one that was away for a moment misses nothing."""
+MARGIN: Final = 100_000
+"""How far above all known numbers a lost counter begins: what other gateways may have given out meanwhile."""
+MOST_WAITING: Final = 20_000
+"""Events that wait while Redis is away: 100 s at 200 a second."""
+AT_ONCE: Final = 500
+"""Events of one call, either way."""
+MOST_IDS: Final = 50_000
+"""Ids of durable events that are remembered, to tell of each once."""
+BLOCK_MS: Final = 2_000
+"""A read waits so long for the next entry, then asks again: a dead connection is known by then."""
+PATIENCE_S: Final = 10.0
+AGAIN_S: Final = 1.0
+"""After a failure, Redis is tried again."""
+FAREWELL_S: Final = 2.0
+"""What waits at the end is sent within this, or by the next gateway that starts."""
+
+NUMBER: Final = """
+local seq = tonumber(redis.call('GET', KEYS[1]))
+if not seq then seq = tonumber(ARGV[1]) end
+if seq < tonumber(ARGV[2]) then seq = tonumber(ARGV[2]) + tonumber(ARGV[3]) end
+local seqs = {}
+for i = 5, #ARGV do
+  seq = seq + 1
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], string.format('%.0f-0', seq), 'e', ARGV[i])
+  seqs[#seqs + 1] = seq
+end
+redis.call('SET', KEYS[1], string.format('%.0f', seq))
+return seqs
+"""
+"""counter, stream; where to begin, newest seen, margin, held, events… → their numbers. Exact: they stay below 2^53."""
+
+Told: TypeAlias = tuple[int | None, Event]
+_encode: Final = msgspec.json.Encoder().encode
+_decoder: Final = msgspec.json.Decoder(AnyEvent)
+_FAULTS: Final = (RedisError, OSError, TimeoutError)
+
+
+class Bus:
+    """One gateway's place at the bus."""
+
+    def __init__(self, client: Any, store: Store) -> None:
+        self.on_skipped: Callable[[int], None] = lambda _: None
+        """Told that events up to a number did not come."""
+        self.seq = 0
+        """Of the newest event that came."""
+        self.dropped = 0
+        self.connected = True
+        self._client, self._store = client, store
+        self._script = client.register_script(NUMBER)
+        self._counter = f"etp:{{{store.epoch}}}:seq"
+        self._stream = f"etp:{{{store.epoch}}}:events"
+        self._waiting: deque[Told] = deque()
+        self._wake = asyncio.Event()
+        self._lost = self._reread = False
+        self._closing, self._closed = asyncio.Event(), asyncio.Event()
+        self._ids: dict[str, None] = {}
+        self._log = structlog.get_logger()
+
+    @classmethod
+    async def open(cls, url: str, store: Store) -> "Bus":
+        """Join. Raises SettingsError where Redis cannot be reached at the start."""
+        once = Retry(NoBackoff(), 0)  # what failed is tried again here, where it is known what that means
+        client = Redis.from_url(url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=once)
+        try:
+            await client.ping()
+        except _FAULTS as error:
+            await client.aclose()
+            raise SettingsError("redis", _without_password(url), f"expected a Redis server there: {error}") from error
+        except ValueError as error:
+            raise SettingsError("redis", _without_password(url), f"is no URL of a Redis server: {error}") from error
+        return cls(client, store)
+
+    async def newest(self, limit: int) -> list[Event]:
+        """The newest events, telemetry too, oldest first; reading goes on after them. Raises SettingsError."""
+        try:
+            entries = await self._client.xrevrange(self._stream, count=limit)
+            counter = await self._client.get(self._counter)
+        except _FAULTS as error:
+            raise SettingsError("redis", "", f"Redis does not answer: {error}") from error
+        events = [self._event(entry) for entry in reversed(entries)]
+        self.seq = events[-1].seq if events else int(counter or 0)
+        self._ids.update((event.id, None) for event in events if event.id is not None)
+        return events
+
+    async def number(self, told: Sequence[Told]) -> None:
+        """Events for all gateways, ours too: see `gateway.io.store.Bus`. Does not wait for Redis."""
+        for pair in told:
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append(pair)
+            elif pair[0] is None:
+                self.dropped += 1
+                self._lost = True
+            else:
+                self._reread = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send and receive until `close`."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                working = [tasks.create_task(self._receive_on()), tasks.create_task(self._send_on())]
+                try:
+                    await self._closing.wait()
+                finally:
+                    self._closing.set()  # a cancellation that comes with a timeout may be lost in the client
+                    for task in working:
+                        task.cancel()
+            with contextlib.suppress(*_FAULTS):
+                async with asyncio.timeout(FAREWELL_S):
+                    while self._waiting:
+                        await self._send()
+        finally:
+            await self._client.aclose()
+            self._closed.set()
+
+    async def close(self) -> None:
+        """Send what waits, if that is done at once, and leave. Call it after the store's last word."""
+        self._closing.set()
+        self._wake.set()
+        await self._closed.wait()
+
+    # -- sending
+
+    async def _send_on(self) -> None:
+        await self._read_again()  # what an earlier life stored and did not send
+        while not self._closing.is_set():
+            await self._wake.wait()
+            self._wake.clear()
+            while (self._waiting or self._reread) and not self._closing.is_set():
+                try:
+                    await self._send()
+                except _FAULTS as error:
+                    await self._failed(error)
+                if self._reread and not self._waiting:
+                    await self._read_again()
+
+    async def _read_again(self) -> None:
+        """Durable events that found no room, from the database."""
+        try:
+            self._waiting.extend(await self._store.unnumbered(MOST_WAITING))
+            self._reread = False
+        except SQLAlchemyError as error:
+            self._log.error("bus_cannot_read_store", error=str(error), kind="database")
+            self._reread = True
+            await asyncio.sleep(AGAIN_S)
+        self._wake.set()
+
+    async def _send(self) -> None:
+        batch = list(itertools.islice(self._waiting, AT_ONCE))
+        if not batch:
+            return
+        texts = [_encode(event) for _, event in batch]
+        begin = self._store.seq + MARGIN
+        seqs = await self._script(keys=[self._counter, self._stream], args=[begin, self.seq, MARGIN, HELD, *texts])
+        for _ in batch:
+            self._waiting.popleft()
+        pairs = zip(batch, seqs, strict=True)
+        self._store.numbered([(number, seq) for (number, _), seq in pairs if number is not None])
+        if self._lost and not self._waiting:
+            self._lost = False
+            self.on_skipped(self.seq)
+        self._works()
+
+    # -- receiving
+
+    async def _receive_on(self) -> None:
+        while not self._closing.is_set():
+            try:
+                found = await self._client.xread({self._stream: f"{self.seq}-0"}, count=AT_ONCE, block=BLOCK_MS)
+            except _FAULTS as error:
+                await self._failed(error)
+                continue
+            self._works()
+            for _, entries in found:
+                self._came([self._event(entry) for entry in entries])
+
+    def _came(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        if self.seq and events[0].seq != self.seq + 1:
+            self._log.warning("bus_gap", after=self.seq, next=events[0].seq)
+            self.on_skipped(events[0].seq - 1)
+        self.seq = events[-1].seq
+        self._store.deliver([event for event in events if self._is_new(event)])
+
+    def _is_new(self, event: Event) -> bool:
+        if event.id is None:
+            return True
+        if event.id in self._ids:
+            return False
+        self._ids[event.id] = None
+        if len(self._ids) > MOST_IDS:
+            del self._ids[next(iter(self._ids))]
+        return True
+
+    def _event(self, entry: tuple[bytes, dict[bytes, bytes]]) -> Event:
+        number, fields = entry
+        event: Event = _decoder.decode(fields[b"e"])
+        return replace(event, epoch=self._store.epoch, seq=int(number.partition(b"-")[0]))
+
+    # -- failures
+
+    async def _failed(self, error: BaseException) -> None:
+        if self.connected:
+            self._log.error("bus_is_away", error=str(error), kind="redis")
+        self.connected = False
+        await asyncio.sleep(AGAIN_S)
+
+    def _works(self) -> None:
+        if not self.connected:
+            self.connected = True
+            self._log.info("bus_is_back")
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -1,0 +1,1 @@
+"""The history of the store's tables (Alembic): `gateway.io.database.migrate` runs it."""
