@@ -140,6 +140,7 @@ def _battery(settings: ScenarioSettings, index: int) -> BessSettings:
         solar_kw=solar_kw,
         for_sale=FOR_SALE_PERCENT,
         horizon_h=HORIZON_H,
+        feed_in=settings.feed_in,
         reserve=reserve_with_wear(feed_in=_micro(settings.feed_in), wear=_micro(settings.wear)) / MICRO_PER_CENT,
         mechanism=settings.mechanism,
         increment=INCREMENT_CENTS,

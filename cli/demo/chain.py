@@ -97,18 +97,24 @@ class Ledger(NamedTuple):
 
 @dataclass(eq=False)
 class Chain:
-    """An open market."""
+    """A chain with a market on it."""
 
     rpc: Rpc
     url: str
     wallet: Wallet
     make: Instructions
-    mint: Address
+    token: KeyPair
+    """The key of the test token's mint."""
     payer: KeyPair
     keys: Mapping[int, KeyPair]
     registry: Path
     daemon: Daemon | None
     """The local chain's process; None: a cluster of somebody else's."""
+
+    @property
+    def mint(self) -> Address:
+        """Of the test token."""
+        return _address(self.token)
 
     def told(self, settings: NodeSettings, directory: Path) -> NodeSettings:
         """A node's settings with its key, its market and its chain."""
@@ -178,20 +184,32 @@ def _amount(account: Account | None) -> Micro:
     return Micro(0 if account is None else int.from_bytes(account.data[AMOUNT_AT], "little"))
 
 
-async def open_chain(settings: DemoSettings, nodes: Sequence[NodeSettings], directory: Path) -> Chain:
-    """The market, open, with everybody in it. Raises NodeError where the local chain does not start, ContractsError."""
+async def reach_chain(settings: DemoSettings, nodes: Sequence[NodeSettings], directory: Path) -> Chain:
+    """The chain, and the registry of a market that is still to be opened on it.
+
+    Raises NodeError where the local chain does not start, ContractsError.
+    """
     payer = load_key(settings.payer) if settings.payer else make_key(directory / "payer.json")
     if settings.rpc is not None:
-        return await _opened(settings, nodes, directory, url=settings.rpc, payer=payer, daemon=None)
+        return await _reached(settings, nodes, directory, url=settings.rpc, payer=payer, daemon=None)
     daemon = await _local(directory)
     try:
-        return await _opened(settings, nodes, directory, url=str(daemon.line["rpc"]), payer=payer, daemon=daemon)
+        return await _reached(settings, nodes, directory, url=str(daemon.line["rpc"]), payer=payer, daemon=daemon)
     except BaseException:
         await stop([daemon])
         raise
 
 
-async def _opened(
+async def open_market(chain: Chain, settings: DemoSettings, nodes: Sequence[NodeSettings]) -> None:
+    """The market, open, with everybody in it. Raises ContractsError."""
+    if chain.daemon is not None:
+        payer = _address(chain.payer)
+        given = await chain.rpc.client.request_airdrop(payer, PAYER_LAMPORTS)
+        await chain.rpc.client.confirm_transaction(given.value, Finalized, sleep_seconds=SLOT_MS / 1000)
+    await _Opening(chain, nodes, settings.slots).run()
+
+
+async def _reached(
     settings: DemoSettings,
     nodes: Sequence[NodeSettings],
     directory: Path,
@@ -211,12 +229,7 @@ async def _opened(
     save_registry(registry, Registry(network, members))
     mint = KeyPair(os.urandom(32))
     make = Instructions(interface, Place.of(network))
-    chain = Chain(rpc, url, wallet, make, _address(mint), payer, keys, registry, daemon)
-    if daemon is not None:
-        given = await rpc.client.request_airdrop(_address(payer), PAYER_LAMPORTS)
-        await rpc.client.confirm_transaction(given.value, Finalized, sleep_seconds=SLOT_MS / 1000)
-    await _Opening(chain, nodes, mint, settings.slots).run()
-    return chain
+    return Chain(rpc, url, wallet, make, mint, payer, keys, registry, daemon)
 
 
 async def _local(directory: Path) -> Daemon:
@@ -234,8 +247,8 @@ async def _local(directory: Path) -> Daemon:
 class _Opening:
     """Opens a market: each step is finalized before the next one needs it."""
 
-    def __init__(self, chain: Chain, nodes: Sequence[NodeSettings], mint: KeyPair, slots: int) -> None:
-        self._chain, self._nodes, self._mint, self._slots = chain, nodes, mint, slots
+    def __init__(self, chain: Chain, nodes: Sequence[NodeSettings], slots: int) -> None:
+        self._chain, self._nodes, self._slots = chain, nodes, slots
         self._payer = _address(chain.payer)
         self._buyers = [node for node in nodes if _role(node) is Role.AGGREGATOR]
 
@@ -259,7 +272,7 @@ class _Opening:
             decimals=DECIMALS, program_id=TOKEN_PROGRAM_ID, mint=mint, mint_authority=payer, freeze_authority=None
         )
         fee = create_idempotent_associated_token_account(payer, payer, mint)
-        await self._submit([create_account(made), initialize_mint(rules), fee], self._mint)
+        await self._submit([create_account(made), initialize_mint(rules), fee], self._chain.token)
 
     def _fund(self) -> list[Coroutine[None, None, None]]:
         """SOL for everybody who signs transactions: batteries pay for settlements, buyers for their escrow."""

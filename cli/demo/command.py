@@ -18,7 +18,8 @@ from rich.live import Live
 
 from cli.demo import chart, screen
 from cli.demo.audit import read_books, unpaid, write_events
-from cli.demo.chain import Chain, Ledger, open_chain
+from cli.demo.chain import Chain, Ledger, open_market, reach_chain
+from cli.demo.dashboard import Dashboard, open_dashboard, unlike
 from cli.demo.processes import Node, NodeError, ended, ready, start, stop
 from cli.demo.report import Report, draw, summary
 from cli.demo.settings import DemoSettings
@@ -58,8 +59,6 @@ def command(settings: DemoSettings) -> int:
     except (NodeError, ContractsError, KeyFileError) as error:
         sys.stderr.write(f"etp: {error}\n")
         return FAILED
-    files = _write(report, directory)
-    console.print(draw(report, files))
     if settings.print_json:
         sys.stdout.write(json.dumps(summary(report)) + "\n")
     return report.status
@@ -88,10 +87,27 @@ class _Demo:
         self._first_trade_s: float | None = None
         self._chain: Chain | None = None
         self._ledger: Ledger | None = None
+        self._dashboard: Dashboard | None = None
         self._watch = Watch(scenario, origin_s=time.time())
 
     async def run(self) -> Report:
-        """Replay; the daemons are ended whatever happens. Raises NodeError."""
+        """Replay, and say what came of it; the daemons are ended whatever happens. Raises NodeError."""
+        try:
+            report = await self._replay()
+            self._console.print(draw(report, _write(report, self._directory)))
+            await self._linger()
+        finally:
+            faults = await stop([self._dashboard.daemon]) if self._dashboard else []
+        return replace(report, faults=[*report.faults, *faults])
+
+    async def _linger(self) -> None:
+        """Somebody sits at the terminal: the dashboard stays until they have seen enough."""
+        if self._dashboard is None or self._stopping.is_set() or not self._console.is_terminal:
+            return
+        self._console.print(f"The dashboard stays at {self._dashboard.url} until Ctrl-C.", highlight=False)
+        await self._stopping.wait()
+
+    async def _replay(self) -> Report:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
@@ -135,7 +151,15 @@ class _Demo:
 
     async def _start(self) -> None:
         everybody: list[NodeSettings] = [*self._scenario.batteries, *self._scenario.buyers]
-        self._chain = await open_chain(self._settings, everybody, self._directory)
+        self._chain = await reach_chain(self._settings, everybody, self._directory)
+        try:
+            async with asyncio.TaskGroup() as tasks:  # both take seconds, mostly of waiting
+                tasks.create_task(self._open_dashboard(self._chain.registry))
+                tasks.create_task(open_market(self._chain, self._settings, everybody))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+        assert self._dashboard is not None
+        self._console.print(f"Dashboard: {self._dashboard.login}", highlight=False, soft_wrap=True)
         self._watch.origin_s = time.time() + START_S + START_PER_NODE_S * len(everybody)
         series = self._directory / "prices.csv"
         series.write_text(_csv(self._scenario.series))
@@ -154,11 +178,16 @@ class _Demo:
                 kept.append(await start(role, self._told(settings, shared), self._directory))
         await asyncio.gather(*(ready(node) for node in self._nodes))
 
+    async def _open_dashboard(self, registry: Path) -> None:
+        self._dashboard = await open_dashboard(self._settings.dashboard, registry, self._directory)
+
     def _told(self, settings: NodeSettings, shared: dict[str, Any]) -> NodeSettings:
         ours = settings.model_copy(update=shared | {"listen": f"{self._settings.interface}:0"})
         assert self._chain is not None
+        assert self._dashboard is not None
         paid = self._chain.told(ours, self._directory)
-        return dated(self._scenario, paid, origin_s=self._watch.origin_s)
+        watched = paid.model_copy(update={"gateway": [self._dashboard.url, *self._settings.gateway]})
+        return dated(self._scenario, watched, origin_s=self._watch.origin_s)
 
     @property
     def _nodes(self) -> list[Node]:
@@ -173,7 +202,8 @@ class _Demo:
             while not self._stopping.is_set() and time.time() < end_s:
                 self._look(update)
                 chain = self._chain.daemon if self._chain else None
-                gone = ended([*self._nodes, *([chain] if chain else [])])
+                watching = self._dashboard.daemon if self._dashboard else None
+                gone = ended([*self._nodes, *(daemon for daemon in (chain, watching) if daemon)])
                 if gone is not None:
                     raise NodeError(gone.name, f"ended with status {gone.process.returncode}", gone.log_path)
                 await self._pause(min(LOOK_S, max(0.0, end_s - time.time())))
@@ -219,7 +249,12 @@ class _Demo:
                 "feed_in": Sales(0, Wh(0), Micro(0)),
             },
             ledger=self._ledger,
-            violations=[*broken, *violations(books), *unpaid(books, self._ledger)],
+            violations=[
+                *broken,
+                *violations(books),
+                *unpaid(books, self._ledger),
+                *unlike(books.batteries, self._dashboard.daemon.directory if self._dashboard else self._directory),
+            ],
             faults=faults,
             seconds=time.monotonic() - self._began_s,
             first_trade_s=self._first_trade_s,

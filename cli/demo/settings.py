@@ -18,6 +18,10 @@ class DemoSettings(ScenarioSettings):
         None, description="file with the key that opens the market and pays for everything; default: one of its own"
     )
     program_id: str | None = Field(None, description="where the settlement program is deployed; default: as on devnet")
+    dashboard: str = Field(
+        "127.0.0.1:0", description="where the dashboard is served, HOST:PORT on loopback; port 0 picks a free one"
+    )
+    gateway: list[str] = Field([], description="URL of another gateway that all nodes report to; several allowed")
     interface: str = Field("127.0.0.1", description="address of the network interface for multicast")
     print_json: bool = Field(
         default=False,

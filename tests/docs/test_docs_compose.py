@@ -16,19 +16,36 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+from typer.testing import CliRunner
 
 from aggregator_node.settings import AggregatorSettings
 from bess_node.io.daemon import check_listen
 from bess_node.settings import BessSettings
 from cli.main import app
+from gateway.access import check_listen as check_gateway_listen
+from gateway.settings import GatewaySettings
+from runtime.io.key_file import load_key
+from runtime.io.registry_file import load_registry
 from runtime.io.settings import load
 from runtime.settings import NodeSettings
 from tools import healthcheck
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 MODELS: dict[str, type[NodeSettings]] = {"bess": BessSettings, "aggregator": AggregatorSettings}
+SERVICES: dict[str, dict[str, Any]] = {
+    name: service for name, service in COMPOSE["services"].items() if "profiles" not in service
+}
+"""What `docker compose up` starts."""
+WATCHING: dict[str, dict[str, Any]] = {
+    name: service for name, service in COMPOSE["services"].items() if "profiles" in service
+}
+"""What --profile watch adds."""
+WATCH_ENV = dict(
+    line.split("=", 1)
+    for line in (ROOT / "deploy" / "compose" / "watch.env").read_text().splitlines()
+    if line and not line.startswith("#")
+)
 GROUP = "239.192.77.77:18779"
 
 
@@ -36,6 +53,25 @@ GROUP = "239.192.77.77:18779"
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("ETP_")]:
         monkeypatch.delenv(name)
+
+
+def environment(service: dict[str, Any], given: dict[str, str] | None = None) -> dict[str, str]:
+    """A service's variables, with `${NAME:-default}` as Compose fills it in."""
+    values = given or {}
+    return {
+        name: re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: values.get(found[1]) or found[2], text)
+        for name, text in service["environment"].items()
+    }
+
+
+@pytest.fixture(params=["alone", "watched"])
+def variables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The nodes' environment, without and with deploy/compose/watch.env."""
+    filled = environment(SERVICES["bess-1"], WATCH_ENV if request.param == "watched" else {})
+    assert all(service["environment"] == SERVICES["bess-1"]["environment"] for service in SERVICES.values())
+    for name, value in filled.items():
+        monkeypatch.setenv(name, value)
+    return str(request.param)
 
 
 def settings_of(command: list[str]) -> NodeSettings:
@@ -58,22 +94,26 @@ def judge(command: list[str]) -> NodeSettings:
 def test_three_of_each_on_one_network() -> None:
     """Six services with a health check and a volume of their own on one network that leads nowhere else."""
     assert [command["command"][0] for command in SERVICES.values()] == ["bess"] * 3 + ["aggregator"] * 3
-    assert list(COMPOSE["networks"]) == ["market"]
     assert COMPOSE["networks"]["market"]["internal"] is True
     assert all(list(service["networks"]) == ["market"] for service in SERVICES.values())
     assert all(service["healthcheck"]["test"][0] == "CMD" for service in SERVICES.values())
     assert not any("ports" in service for service in SERVICES.values())
-    volumes = [volume.split(":") for service in SERVICES.values() for volume in service["volumes"]]
-    assert sorted(name for name, _ in volumes) == sorted(COMPOSE["volumes"]) == sorted(SERVICES)
-    assert {target for _, target in volumes} == {"/var/lib/etp"}
+    for name, service in SERVICES.items():
+        assert service["volumes"] == [f"{name}:/var/lib/etp", "market:/etc/etp:ro"]
+        assert service["depends_on"]["keys"] == {"condition": "service_completed_successfully", "required": False}
 
 
-def test_each_command_is_one_that_the_program_takes() -> None:
+def test_each_command_is_one_that_the_program_takes(variables: str) -> None:
     """Options and values pass the parser, the model and the daemon's own checks; ids differ; the journal is in the volume."""
     found = {name: judge(service["command"]) for name, service in SERVICES.items()}
     assert len({settings.device_id for settings in found.values()}) == len(SERVICES)
     assert {settings.group for settings in found.values()} == {NodeSettings.model_fields["group"].default}
     assert {str(settings.state_dir) for settings in found.values()} == {"/var/lib/etp"}
+    watched = variables == "watched"
+    assert {settings.profile for settings in found.values()} == {"signed" if watched else "plain"}
+    assert {settings.metrics for settings in found.values()} == {"0.0.0.0:9101" if watched else None}
+    gateway = WATCHING["gateway"]["networks"]["market"]["ipv4_address"]
+    assert all(settings.gateway == ([f"ws://{gateway}:8080"] if watched else []) for settings in found.values())
 
 
 @pytest.mark.parametrize(
@@ -91,6 +131,7 @@ def test_a_wrong_command_would_be_noticed(wrong: list[str], says: str) -> None:
         judge([*SERVICES["bess-1"]["command"], *wrong])
 
 
+@pytest.mark.usefixtures("variables")
 def test_addresses_and_checks_fit() -> None:
     """Each node's interface is its own address in the subnet, and its check asks that address, group and id."""
     subnet = ip_network(COMPOSE["networks"]["market"]["ipam"]["config"][0]["subnet"])
@@ -109,6 +150,140 @@ def test_addresses_and_checks_fit() -> None:
         else:
             assert asks == ["aggregator", address, settings.group, str(settings.device_id)]
     assert len(seen) == len(SERVICES)
+
+
+# -- what watches them
+
+
+def test_only_the_dashboards_are_published() -> None:
+    """Two ports, on 127.0.0.1; who has one is in both networks, all others in the internal one alone."""
+    published = {name: service["ports"] for name, service in WATCHING.items() if "ports" in service}
+    assert published == {"proxy": ["127.0.0.1:8443:8443"], "grafana": ["127.0.0.1:3000:3000"]}
+    for name, service in WATCHING.items():
+        if name == "keys":
+            assert service["network_mode"] == "none"
+        else:
+            assert set(service["networks"]) == ({"market", "front"} if name in published else {"market"})
+            assert "healthcheck" in service
+        assert "no-new-privileges:true" in service["security_opt"]
+        assert not service.get("privileged")
+
+
+def test_what_is_named_is_there() -> None:
+    """Volumes, secrets, mounted files and the services that others wait for exist; nothing is left over."""
+    volumes, secrets = set(), set()
+    for service in COMPOSE["services"].values():
+        secrets |= set(service.get("secrets", []))
+        assert set(service.get("depends_on", {})) <= set(COMPOSE["services"])
+        for source in (volume.split(":")[0] for volume in service.get("volumes", [])):
+            if source.startswith("."):
+                assert (ROOT / source).exists(), source
+            else:
+                volumes.add(source)
+    assert volumes == set(COMPOSE["volumes"])
+    assert secrets == set(COMPOSE["secrets"])
+    named = [network for service in COMPOSE["services"].values() for network in service.get("networks", {})]
+    assert set(named) == set(COMPOSE["networks"])
+    addresses = [
+        place["ipv4_address"]
+        for service in COMPOSE["services"].values()
+        for place in service.get("networks", {}).values()
+        if place
+    ]
+    assert len(set(addresses)) == len(addresses)
+
+
+def test_no_secret_is_in_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords come from files that git ignores; the script makes them once, unlike each other, and keeps them."""
+    for secret in (*COMPOSE["secrets"].values(), {"file": "deploy/prometheus/secrets/gateway-key"}):
+        asked = subprocess.run(["git", "check-ignore", "-q", secret["file"]], cwd=ROOT, check=False)
+        assert asked.returncode == 0, secret
+    for service in COMPOSE["services"].values():
+        for name, value in service.get("environment", {}).items():
+            assert "PASSWORD" not in name or value.startswith("/run/secrets/")
+    script = ["sh", str(ROOT / "deploy" / "compose" / "secrets.sh"), str(tmp_path)]
+    said = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    files = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
+    assert set(made) == files | {Path(WATCHING["gateway"]["env_file"][0]["path"]).name}
+    assert made["postgres-password"] != made["grafana-password"]
+    assert len(made["postgres-password"]) == 48
+    assert not any(text in said for text in made.values())
+    name, _, url = made["gateway.env"].strip().partition("=")
+    monkeypatch.setenv(name, url)
+    expected = f"postgresql+asyncpg://etp:{made['postgres-password']}@postgres/etp"
+    assert load(GatewaySettings, {}).database_url == expected
+    subprocess.run(script, capture_output=True, check=True)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == made
+
+
+def test_the_gateway_may_listen_there() -> None:
+    """Its command passes parser, model and its own rule on where to listen; the proxy that it believes is the one there is."""
+    _, *options = WATCHING["gateway"]["command"]
+    given = {
+        option.removeprefix("--").replace("-", "_"): value for option, value in zip(*[iter(options)] * 2, strict=True)
+    }
+    assert WATCHING["gateway"]["env_file"][0]["path"] == "deploy/compose/secrets/gateway.env"
+    proxy = WATCHING["proxy"]["networks"]["market"]["ipv4_address"]
+    settings = load(GatewaySettings, given | {"behind_proxy": [given["behind_proxy"]]})
+    assert settings.behind_proxy == [proxy]
+    assert check_gateway_listen(settings) == ("0.0.0.0", 8080)
+    gateway = WATCHING["gateway"]["networks"]["market"]["ipv4_address"]
+    assert f"reverse_proxy {gateway}:8080" in (ROOT / "deploy" / "compose" / "Caddyfile").read_text()
+
+
+def test_each_node_gets_a_key(tmp_path: Path) -> None:
+    """What keys.sh asks of the program gives a registry of exactly these nodes, each by the key in its own volume; once."""
+    keys, log, stub = tmp_path / "keys", tmp_path / "log", tmp_path / "etp"
+    for name in (*SERVICES, "market"):
+        (keys / name).mkdir(parents=True)
+        if name != "market":
+            assert f"{name}:/keys/{name}" in WATCHING["keys"]["volumes"]
+    stub.write_text(f'#!/bin/sh\necho "$@" >> {log}\nif [ "$2" = init ]; then touch "$4"; fi\n')
+    stub.chmod(0o755)
+    script = ["sh", str(ROOT / "deploy" / "compose" / "keys.sh"), str(keys), str(stub), f"{os.getuid()}:{os.getgid()}"]
+    subprocess.run(script, capture_output=True, text=True, check=True)
+    asked = log.read_text().splitlines()
+    subprocess.run(script, capture_output=True, text=True, check=True)
+    assert log.read_text().splitlines() == asked
+    (keys / "market" / "registry.toml").unlink()
+    for line in asked:
+        done = CliRunner().invoke(app, line.split())
+        assert done.exit_code == 0, (line, done.output)
+    registry = load_registry(keys / "market" / "registry.toml.new")
+    for name, service in SERVICES.items():
+        device_id = int(service["command"][service["command"].index("--device-id") + 1])
+        member = registry.get(device_id)
+        assert member is not None
+        assert member.key == load_key(keys / name / "key.json").public
+        assert member.role.name.lower() == service["command"][0]
+    assert len(asked) == 1 + 2 * len(SERVICES)
+
+
+def test_a_node_with_an_exporter_is_asked_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of a node that signs: its /healthz tells that it serves; nothing answers where it is gone."""
+    command = [*here(SERVICES["bess-1"]["command"]), "--group", GROUP, "--state-dir", str(tmp_path / "bess")]
+    variables = os.environ | {"ETP_PROFILE": "plain", "ETP_METRICS": "127.0.0.1:0"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli.main", *command],
+        cwd=ROOT,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        metrics = json.loads(process.stdout.readline())["metrics"]
+        monkeypatch.setenv("ETP_METRICS", metrics)
+        nobody = ["bess", "127.0.0.1:1"]  # the wire is not asked then
+        assert healthcheck.main(nobody) == 0
+        assert healthcheck.main(["http", f"http://{metrics}/healthz"]) == 0
+        assert healthcheck.main(["http", f"http://{metrics}/elsewhere"]) == 1
+        process.kill()
+        process.wait()
+    assert healthcheck.main(nobody) == 1
+    assert healthcheck.main(["http", f"http://{metrics}/healthz"]) == 1
 
 
 # -- the image
@@ -169,6 +344,7 @@ def market(tmp_path: Path) -> Iterator[dict[str, tuple[subprocess.Popen[str], di
         started[name] = subprocess.Popen(
             [sys.executable, "-m", "cli.main", *command],
             cwd=ROOT,
+            env=os.environ | environment(service),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

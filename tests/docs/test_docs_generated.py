@@ -9,15 +9,19 @@ import pytest
 
 from etp import state
 from etp.codes import FailureCode, Health, MessageType, RejectCode, TerminateCode
-from tools import diagrams, generated, protocol_tables
+from tools import diagrams, generated, operations_tables, protocol_tables
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = ROOT / "docs" / "protocol.md"
 STATES = ROOT / "docs" / "states.md"
-PAGES = [(PROTOCOL, protocol_tables.PARTS), (STATES, diagrams.PARTS)]
+PAGES = [
+    (PROTOCOL, protocol_tables.PARTS),
+    (STATES, diagrams.PARTS),
+    (operations_tables.PAGE, operations_tables.PARTS),
+]
 
 
-@pytest.mark.parametrize(("page", "parts"), PAGES, ids=["protocol", "states"])
+@pytest.mark.parametrize(("page", "parts"), PAGES, ids=["protocol", "states", "operations"])
 def test_a_page_is_what_the_code_draws(page: Path, parts: generated.Parts) -> None:
     """Nothing is stale (`make docs` draws it anew), nothing is left out, nothing stands there twice."""
     text = page.read_text()
