@@ -7,6 +7,7 @@ a stated rate: a request that waits because the gateway is busy has waited.
 import os
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -97,6 +98,17 @@ def paths(count: int) -> list[tuple[str, str]]:
     ]
 
 
+def group_of(kind: str) -> str:
+    """What kinds are judged together: a percentile of the forty requests of one kind is its worst."""
+    if kind.endswith("deep"):
+        return "deep pages"
+    if kind.startswith(("statistics", "latency", "overview")):
+        return "statistics"
+    if kind in ("battery", "lot", "trade"):
+        return "single things"
+    return "filters" if "offline" in kind or (len(kind.split()) > 1 and kind != "trades 500") else "lists"
+
+
 def with_key(path: Path) -> str:
     """A key for the store, made as `etp gateway key add` makes it."""
     secret = os.urandom(32)
@@ -158,14 +170,22 @@ def report(plan: Plan, phase: Phase, store: str, more: Sequence[Figure]) -> Repo
     """The figures."""
     most, answers = None if plan.quick else MOST_P99_MS, phase.answers
     every = [took / 1000 for times in answers.took_us.values() for took in times]
+    grouped: defaultdict[str, list[float]] = defaultdict(list)
+    for kind, times in answers.took_us.items():
+        grouped[group_of(kind)] += [took / 1000 for took in times]
+    groups = [
+        Figure(f"{name} p99", round(percentile(sorted(times), 99), 2), MS, most=most)
+        for name, times in sorted(grouped.items())
+    ]
     each = [
-        Figure(f"{kind} p99", round(percentile(sorted(times), 99) / 1000, 2), MS, most=most)
+        Figure(f"{kind} p50", round(percentile(sorted(times), 50) / 1000, 2), MS)
         for kind, times in answers.took_us.items()
     ]
     return Report(
         f"{store}; {phase.rate:g} requests/s of {len(answers.took_us)} kinds over {CONNECTIONS} connections",
         [
             *spread("answer", every, most_p99=most),
+            *groups,
             *each,
             Figure("wrong answers", sum(answers.wrong.values()), most=0),
             Figure("unanswered requests", answers.unanswered, most=0),

@@ -24,7 +24,7 @@ class Model(BaseModel):
 class Page(Model, Generic[T]):
     """A part of a list, newest first unless said otherwise.
 
-    At most 5,000 rows are looked at for one page, so that one that few rows match can be shorter than its `limit`, or empty: the end
+    At most 3,000 rows are looked at for one page, so that one that few rows match can be shorter than its `limit`, or empty: the end
     is where `next_cursor` is null.
     """
 

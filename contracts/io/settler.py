@@ -70,7 +70,7 @@ class SettlerShell:
             self.apply(early)
             while not self._stopping:
                 await self._sleep()
-                self.apply(self.settler.advance(self._clock()))
+                self._carry_out(self.settler.advance(self._clock()))
             self._tasks = None
             for task in list(self._started):
                 task.cancel()
@@ -99,13 +99,16 @@ class SettlerShell:
         self._wake.clear()
 
     def apply(self, effects: Iterable[SettlerEffect]) -> None:
-        """Carry effects out, in order."""
+        """Carry effects out, in order; what is due may have changed."""
+        self._carry_out(effects)
+        self._wake.set()  # not for what `advance` gave: `run` would wake itself, for ever
+
+    def _carry_out(self, effects: Iterable[SettlerEffect]) -> None:
         for effect in effects:
             if self._tasks is None and isinstance(effect, Ask | Commit):
                 self._early.append(effect)
             else:
                 self._table[type(effect)](effect)
-        self._wake.set()
         self._changed.set()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

@@ -268,13 +268,17 @@ async def store(directory: Path) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
+def client_of(engine: AsyncEngine, **parts: Any) -> httpx.AsyncClient:
+    """A client of the routes over a store."""
+    transport = httpx.ASGITransport(app_of(engine, **parts))
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/api/v1")
+
+
 @asynccontextmanager
 async def serving(directory: Path, **parts: Any) -> AsyncIterator[tuple[httpx.AsyncClient, AsyncEngine]]:
     """A client of the story's routes, and the store."""
-    async with store(directory) as engine:
-        transport = httpx.ASGITransport(app_of(engine, **parts))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/api/v1") as client:
-            yield client, engine
+    async with store(directory) as engine, client_of(engine, **parts) as client:
+        yield client, engine
 
 
 def measures(found: dict[tuple[int, int, int, int], list[float]]) -> list[Measures]:
