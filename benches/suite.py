@@ -9,10 +9,12 @@ from benches import (
     codec,
     connections,
     crowd,
+    dashboard,
     desks,
     discovery,
     english,
     gateway_ingest,
+    gateway_kills,
     gateway_rest,
     gateway_stream,
     journal,
@@ -48,5 +50,7 @@ BENCHES: Final[Mapping[str, Bench]] = MappingProxyType(
         "gateway_ingest": gateway_ingest.run,
         "gateway_stream": gateway_stream.run,
         "gateway_rest": gateway_rest.run,
+        "gateway_kills": gateway_kills.run,
+        "dashboard": dashboard.run,
     }
 )

@@ -138,6 +138,13 @@ describe("the world", () => {
     expect(world.signals).toMatchObject({ trades: 1, settlements: 2 });
   });
 
+  it("knows a payment that is told before its trade, and does not say what it has not heard", () => {
+    const due: StreamEvent = { ...base(29), type: "SettlementUpdated", lot_id: "7", aggregator: "500", amount_micro: 110_000, state: "confirmed", reason: "" };
+    expect(after(due, traded("7")).trades[0]?.settlement).toBe("confirmed");
+    expect(after(due, traded("8")).trades[0]?.settlement).toBeUndefined();
+    expect(merged([], after(traded("8")).trades, 5)[0]?.settlement).toBeUndefined();
+  });
+
   it("leaves slices alone that did not change", () => {
     const before = after(status("101"), started("7"));
     const world = afterEvents(before, [traded("7")]);

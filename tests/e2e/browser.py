@@ -1,38 +1,17 @@
-"""Debian's Chromium, driven by Playwright: one browser, told to talk to nobody but the pages it is sent to."""
+"""What tests ask of a page in Debian's Chromium."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
+
+from benches.browser import CHROMIUM
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium")
-QUIET = (
-    "--no-sandbox",  # as root, as CI is, Chromium has no sandbox
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
+"""There after `make dashboard-check`, which CI runs first."""
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian: apt install chromium)")
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 def complaints(page: Page) -> list[str]:

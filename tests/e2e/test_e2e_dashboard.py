@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.e2e.browser import AXE, ROOT, chromium, complaints, needs_chromium
+from benches.browser import FIRST_PAINT, chromium
+from tests.e2e.browser import AXE, ROOT, complaints, needs_chromium
 
 pytestmark = [needs_chromium, pytest.mark.xdist_group("dashboard")]
 
@@ -41,9 +42,6 @@ SEE_STANDING = """new MutationObserver(() => {
   if (found) document.body.dataset.standing = found.textContent;
 }).observe(document.body, {childList: true, subtree: true, characterData: true})"""
 """In the demo a lot closes 200 ms after its last better bid: too soon to be asked for, not too soon to be seen."""
-FIRST_PAINT = """new Promise(resolve => new PerformanceObserver(list => {
-  for (const paint of list.getEntriesByName("first-contentful-paint")) resolve(paint.startTime);
-}).observe({type: "paint", buffered: true}))"""
 
 
 class Story:

@@ -9,7 +9,7 @@ import { average, count, energy, money, percent, plural, signedPrice } from "../
 import { OpenLots } from "../ui/lots";
 import { Answer, Empty, Figure, Figures, Heading, Panel } from "../ui/parts";
 import { PriceChart } from "../ui/price_chart";
-import { merged } from "../ui/merge";
+import { type ListedTrade, merged } from "../ui/merge";
 import { TradesTable } from "../ui/trades";
 import { useConnection, useWorld } from "../world/store";
 import type { LiveLot } from "../world/world";
@@ -48,7 +48,7 @@ export default function Market() {
   );
 }
 
-function LastTrades({ trades, stored }: { trades: readonly Trade[]; stored: ReturnType<typeof useResource<Page<Trade>>> }) {
+function LastTrades({ trades, stored }: { trades: readonly ListedTrade[]; stored: ReturnType<typeof useResource<Page<Trade>>> }) {
   const [openedUs] = useState(() => Date.now() * 1_000);
   return (
     <Panel
@@ -90,6 +90,10 @@ function Lots() {
   );
 }
 
+function up(statuses: ReadonlyMap<string, { readonly online: boolean }>): number {
+  return [...statuses.values()].filter((status) => status.online).length;
+}
+
 function Numbers({ signal }: { signal: number }) {
   const totals = useWorld((world) => world.totals);
   const overview = useResource<Overview>("/overview", { signal, everyMs: 3_000 });
@@ -97,7 +101,9 @@ function Numbers({ signal }: { signal: number }) {
   const told = overview.data;
   const now = totals ?? (told === null ? null : { trades: told.trades, energy_wh: told.sold_wh, paid_micro: told.paid_micro, settled: told.settled, settled_micro: told.settled_micro });
   const total = statistics.data?.total;
-  const paid = total?.price_micro_per_kwh ?? null;
+  const batteries = useWorld((world) => up(world.batteries));
+  const aggregators = useWorld((world) => up(world.aggregators));
+  const paid = now === null || now.energy_wh === 0 ? null : Math.round((now.paid_micro * 1_000) / now.energy_wh);
   const feedIn = total?.feed_in_micro_per_kwh ?? null;
   return (
     <Figures label="The market in numbers">
@@ -107,14 +113,14 @@ function Numbers({ signal }: { signal: number }) {
       <Figure
         label="Price, by volume"
         value={average(paid)}
-        note={paid === null || feedIn === null ? "no feed-in to compare" : `${signedPrice(paid - feedIn)} against feed-in (${percent(paid - feedIn, feedIn)})`}
+        note={paid === null || total === undefined || total.trades === 0 ? undefined : feedIn === null ? "no feed-in to compare" : `${signedPrice(paid - feedIn)} against feed-in (${percent(paid - feedIn, feedIn)})`}
         testId="figure-price"
       />
       <Figure label="Settled" value={now === null ? "–" : `${count(now.settled)} of ${count(now.trades)}`} note={now === null ? undefined : money(now.settled_micro)} testId="figure-settled" />
       <Figure
         label="Online"
-        value={told === null ? "–" : plural(told.batteries_online, "battery", "batteries")}
-        note={told === null ? undefined : `${plural(told.aggregators_online, "aggregator")}, of ${told.batteries} and ${told.aggregators}`}
+        value={totals === null ? "–" : plural(batteries, "battery", "batteries")}
+        note={totals === null ? undefined : plural(aggregators, "aggregator")}
         testId="figure-online"
       />
     </Figures>

@@ -191,7 +191,8 @@ const SETTLEMENTS: Readonly<Record<string, Tone>> = {
   refunded: "bad",
 };
 
-export function Settlement({ state }: { state: string | null }) {
+export function Settlement({ state }: { state: string | null | undefined }) {
+  if (state === undefined) return <span className="text-muted">–</span>;
   if (state === null) return <span className="text-muted">no chain</span>;
   return <Badge tone={SETTLEMENTS[state] ?? "plain"}>{state}</Badge>;
 }

@@ -3,7 +3,7 @@
 import { useMemo } from "react";
 import type uPlot from "uplot";
 
-import type { Trade } from "../contract/rest";
+import type { ListedTrade } from "./merge";
 import { cents, price } from "../text/units";
 import { keyOf } from "../world/world";
 import { Chart, axis, centsValue, dots, momentValue, roomy, timeAxis } from "./chart";
@@ -26,7 +26,7 @@ function options(): Omit<uPlot.Options, "width" | "height"> {
   };
 }
 
-export function PriceChart({ trades }: { trades: readonly Trade[] }) {
+export function PriceChart({ trades }: { trades: readonly ListedTrade[] }) {
   const sorted = useMemo(() => trades.toSorted((a, b) => a.market_us - b.market_us), [trades]);
   const data = useMemo((): uPlot.AlignedData => {
     const of = (micro: number | null) => (micro === null ? null : micro / 10_000);

@@ -1,14 +1,14 @@
 /** Trades in a table, from REST and the stream alike. */
 
-import type { Trade } from "../contract/rest";
 import { Link } from "../routing/router";
 import { isReplay } from "../text/time";
 import { cents, kwh, money } from "../text/units";
 import { keyOf } from "../world/world";
 import { AggregatorLink, BatteryLink, Delivery, Moment, Settlement } from "./parts";
+import type { ListedTrade } from "./merge";
 import { type Column, Table } from "./table";
 
-function Uplift({ trade }: { trade: Trade }) {
+function Uplift({ trade }: { trade: ListedTrade }) {
   if (trade.feed_in_micro_per_kwh === null) return <>–</>;
   const micro = trade.price_micro_per_kwh - trade.feed_in_micro_per_kwh;
   const sign = micro > 0 ? "+" : micro < 0 ? "−" : "±";
@@ -16,7 +16,7 @@ function Uplift({ trade }: { trade: Trade }) {
 }
 
 /** Market time, and in a replay also when it was really confirmed, which is what time filters go by. */
-function When({ trade }: { trade: Trade }) {
+function When({ trade }: { trade: ListedTrade }) {
   if (!isReplay(trade.market_us, trade.time_us)) return <Moment us={trade.time_us} />;
   return (
     <span>
@@ -28,10 +28,10 @@ function When({ trade }: { trade: Trade }) {
   );
 }
 
-const TIME: Column<Trade> = { name: "Market time", cell: (trade) => <When trade={trade} /> };
-const SELLER: Column<Trade> = { name: "Battery", cell: (trade) => <BatteryLink id={trade.battery} /> };
-const BUYER: Column<Trade> = { name: "Aggregator", cell: (trade) => <AggregatorLink id={trade.aggregator} /> };
-const REST: readonly Column<Trade>[] = [
+const TIME: Column<ListedTrade> = { name: "Market time", cell: (trade) => <When trade={trade} /> };
+const SELLER: Column<ListedTrade> = { name: "Battery", cell: (trade) => <BatteryLink id={trade.battery} /> };
+const BUYER: Column<ListedTrade> = { name: "Aggregator", cell: (trade) => <AggregatorLink id={trade.aggregator} /> };
+const REST: readonly Column<ListedTrade>[] = [
   { name: "Energy, kWh", right: true, cell: (trade) => kwh(trade.energy_wh) },
   { name: "Price, c/kWh", right: true, cell: (trade) => cents(trade.price_micro_per_kwh, 4) },
   { name: "Above feed-in", right: true, hint: "c/kWh more than the grid would have paid", cell: (trade) => <Uplift trade={trade} /> },
@@ -54,7 +54,7 @@ const OF_BATTERY = [TIME, BUYER, ...REST];
 const OF_AGGREGATOR = [TIME, SELLER, ...REST];
 
 export function TradesTable({ trades, caption, of, freshFromUs }: {
-  trades: readonly Trade[];
+  trades: readonly ListedTrade[];
   caption: string;
   /** Whose page it is: its own column says nothing. */
   of?: "battery" | "aggregator";
@@ -68,7 +68,7 @@ export function TradesTable({ trades, caption, of, freshFromUs }: {
       rows={trades}
       rowKey={(trade) => keyOf(trade.battery, trade.lot_id)}
       rowTestId="trade-row"
-      {...(freshFromUs === undefined ? {} : { fresh: (trade: Trade) => trade.time_us > freshFromUs })}
+      {...(freshFromUs === undefined ? {} : { fresh: (trade: ListedTrade) => trade.time_us > freshFromUs })}
     />
   );
 }

@@ -32,7 +32,8 @@ export interface LiveLot extends OpenLot {
 }
 
 export interface LiveTrade extends TradeConfirmed {
-  readonly settlement: string | null;
+  /** null: its market is on no chain; undefined: nothing was heard of it yet. */
+  readonly settlement: string | null | undefined;
   readonly delivery: "pending" | "delivered" | "short";
 }
 
@@ -98,7 +99,7 @@ export function fromSnapshot(world: World, snapshot: Snapshot, nowUs: number): W
   const fresh = snapshot.trades.map((trade) => {
     const known = older.get(keyOf(trade.node, trade.lot_id));
     older.delete(keyOf(trade.node, trade.lot_id));
-    return known ?? { ...trade, settlement: null, delivery: "pending" as const };
+    return known ?? { ...trade, settlement: undefined, delivery: "pending" as const };
   });
   const newest = [...snapshot.batteries, ...snapshot.trades].reduce<StreamEvent | null>(newer, null);
   return {
@@ -132,6 +133,8 @@ class Draft {
   readonly #before: World;
   readonly #maps = new Map<Slice, Map<string, unknown>>();
   readonly #signals: Record<keyof Signals, number>;
+  /** That a payment is due stands before its trade in the transaction that makes both. */
+  readonly #early = new Map<string, string>();
   #trades: readonly LiveTrade[];
   #totals: Totals | null;
 
@@ -253,11 +256,13 @@ class Draft {
     const { trades, energy_wh, paid_micro, ...rest } = this.#totals ?? { trades: 0, energy_wh: 0, paid_micro: 0, settled: 0, settled_micro: 0 };
     this.#totals = { ...rest, trades: trades + 1, energy_wh: energy_wh + event.energy_wh, paid_micro: paid_micro + event.paid_micro };
     this.#signals.trades += 1;
-    this.#trades = [{ ...event, settlement: null, delivery: "pending" as const }, ...this.#trades].slice(0, BOUNDS.trades);
+    const settlement = this.#early.get(keyOf(event.node, event.lot_id));
+    this.#trades = [{ ...event, settlement, delivery: "pending" as const }, ...this.#trades].slice(0, BOUNDS.trades);
   }
 
   #settled(battery: Id, lot: Id, settlement: string): void {
     this.#signals.settlements += 1;
+    this.#early.set(keyOf(battery, lot), settlement);
     this.#trade(battery, lot, { settlement });
   }
 
