@@ -102,6 +102,8 @@ class Store:
         self.bus: Bus | None = None
         self._mark = 0
         self._jobs: deque[_Job] = deque()
+        self._writing: list[_Job] = []
+        """What the transaction of now does."""
         self._observed: deque[events.Event] = deque(maxlen=MOST_OBSERVED)
         self._traces = Traces()
         self._numbered: list[tuple[int, int]] = []
@@ -131,6 +133,7 @@ class Store:
             await engine.dispose()
             raise
         store._task = asyncio.create_task(store._write_on(), name="store")
+        store._task.add_done_callback(store._ended)
         store._arm("_flush_due", FLUSH_S)
         store._arm("_sweep_due", SWEEP_S)
         return store
@@ -258,9 +261,17 @@ class Store:
                 if self._sweep_due:
                     self._wake.set()
 
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """The writer is no more: nobody waits for it. Whatever ended it, where it was not `close`, is ours to mend."""
+        if task.cancelled() or task.exception() is None:
+            return
+        self._closing = True
+        error = StoreUnavailableError(f"the writer ended: {task.exception()!r}")
+        self._failed([*self._writing], error)
+
     async def _turn(self) -> None:
         """One transaction where one is due, then what it and telemetry have to tell."""
-        jobs = self._take()
+        jobs = self._writing = self._take()
         flush, self._flush_due = self._flush_due, False
         told: list[tuple[int | None, events.Event]] = []
         if jobs or self._must_write(flush=flush):
@@ -372,11 +383,11 @@ class Store:
 
     def _failed(self, jobs: list[_Job], error: StoreError) -> None:
         self.counts.failures += 1
-        if self.fault is None:
-            self._log.error("store_does_not_work", error=str(error)[:LONGEST_SHOWN])
-        self.fault = str(error)
+        news, self.fault = self.fault is None, str(error)
         waiting, self._jobs = [*jobs, *self._jobs], deque()
         _fail(waiting, error)
+        if news:
+            self._log.error("store_does_not_work", error=str(error)[:LONGEST_SHOWN])
 
     async def _connect(self) -> None:
         """Have a connection. A new one may find that another gateway has counted on meanwhile."""

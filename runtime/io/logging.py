@@ -4,7 +4,8 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -35,6 +36,20 @@ class Limiter:
         return {**fields, **({"repeated": dropped} if dropped else {})}
 
 
+class _Stderr:
+    """What is said to nobody (a log collector that died, a closed terminal) is lost; the daemon goes on."""
+
+    def write(self, text: str) -> None:
+        """To stderr, if it is there."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Likewise."""
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 def set_up(level: str) -> None:
     """Log to stderr from `level` on."""
     terminal = sys.stderr.isatty()
@@ -48,5 +63,5 @@ def set_up(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Stderr())),
     )

@@ -44,6 +44,13 @@ def demo(out: Path, *options: str) -> "subprocess.Popen[str]":
     )
 
 
+def first_trade(process: "subprocess.Popen[str]") -> str:
+    """The line of the first trade, after the one with the link to the dashboard."""
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Dashboard: http://127.0.0.1:")
+    return process.stdout.readline()
+
+
 def daemons(out: Path) -> dict[int, list[str]]:
     """Running processes whose state is below a directory: their command lines by process id."""
     found = {}
@@ -150,10 +157,8 @@ def test_everything_is_on_file(run: tuple[Path, dict[str, Any]]) -> None:
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     """SIGINT in mid-day: no daemon is left, journals are sound, the summary covers the half-hours played; status 0."""
     process = demo(tmp_path / "out", "--seconds-per-slot", "5", "--first-slot", "38")
-    assert process.stdout is not None
-    first = process.stdout.readline()
-    assert " sells " in first
-    assert len(daemons(tmp_path)) == 6  # two batteries, three buyers, a chain
+    assert " sells " in first_trade(process)
+    assert len(daemons(tmp_path)) == 7  # two batteries, three buyers, a chain, a gateway
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     stdout, stderr = process.communicate(timeout=30)
@@ -170,8 +175,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
 def test_a_daemon_that_dies_fails_the_demo(tmp_path: Path) -> None:
     """A battery killed in mid-day: status 1, and stderr names the node and its log."""
     process = demo(tmp_path / "out", "--seconds-per-slot", "5", "--first-slot", "38")
-    assert process.stdout is not None
-    process.stdout.readline()
+    first_trade(process)
     victim = next(pid for pid, words in daemons(tmp_path).items() if "bess" in words)
     os.kill(victim, signal.SIGKILL)
     _, stderr = process.communicate(timeout=30)

@@ -22,7 +22,7 @@ from etp.codes import MessageType, TerminateCode
 from etp.frame import decode
 from etp.record import is_signed_by, trailer
 from tests.e2e.test_e2e_bess import close_sockets, connect
-from tests.e2e.test_e2e_demo import daemons
+from tests.e2e.test_e2e_demo import daemons, first_trade
 from tests.paying import ROOT, Devnet, Door, Node, World, environment, secrets, until
 from tests.signing import Hand, Wire
 
@@ -476,8 +476,7 @@ def test_a_demo_whose_chain_dies(tmp_path: Path) -> None:
     """It ends at once with status 1 and a message that names the chain and its log; no daemon is left."""
     process = demo(tmp_path / "out", "--seconds-per-slot", "3")
     try:
-        assert process.stdout is not None
-        assert " sells " in process.stdout.readline()
+        assert " sells " in first_trade(process)
         victim = next(pid for pid, words in daemons(tmp_path).items() if "devnet" in words)
         os.kill(victim, signal.SIGKILL)
         try:

@@ -1,7 +1,10 @@
 """Logging: stderr only, one JSON object a line off a terminal, and what repeats once a minute and kind with its count."""
 
+import io
 import json
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -126,3 +129,20 @@ def test_the_kinds_remembered_are_bounded(clock: Clock) -> None:
     assert limiter(None, "warning", {"event": "refused", "kind": 0}) == {"event": "refused", "kind": 0}
     with pytest.raises(structlog.DropEvent):
         limiter(None, "warning", {"event": "refused", "kind": MAX_KINDS})
+
+
+def test_a_log_that_nobody_takes_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector that died, a terminal that was closed: the line is lost, the daemon goes on."""
+    set_up("info")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", buffering=1) as broken:
+        monkeypatch.setattr("sys.stderr", broken)
+        structlog.get_logger().error("nobody_hears")
+        monkeypatch.undo()
+        with suppress(OSError):
+            broken.close()
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed)
+    structlog.get_logger().error("nobody_hears")
