@@ -183,6 +183,7 @@ class Victim:
     def kill(self) -> None:
         """End it as a power cut would, and start it again."""
         self._child.kill()
+        self._child.stop()  # its pipes
         self._start()
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ LOCAL_SETTLING_S, CLUSTER_SETTLING_S = 20.0, 180.0
 """After the last trade, until all are paid: a local chain takes under a second, a cluster finalizes in about 15 s."""
 LOOK_S = 0.25
 """How often nodes write their metrics, and the screen looks at them, s."""
-START_S, START_PER_NODE_S = 0.8, 0.35
+START_S, START_PER_NODE_S = 1.5, 0.45
 """Until all daemons serve and have found each other on two cores; market time stands still so long, s."""
 GROUP = "239.192.77.77"
 PORTS = (20_000, 32_000)
