@@ -192,7 +192,12 @@ class Promises:
         self._books.reservations.resolve(r)
         affair.move(AffairInput.CONFIRMED)
         answer = self._books.stamped(self._books.terminate(TerminateCode.FINISHED, r.lot_id), r.bidder, now)
-        written = (*self._books.owed(raw, r.bidder, now), *rows.confirmed(r, now.wall_us, confirm=raw, answer=answer))
+        *traded, told = rows.confirmed(r, now.wall_us, confirm=raw, answer=answer)
+        written = (
+            *traded,
+            *self._books.owed(raw, r.bidder, now),
+            told,
+        )  # what is owed follows its trade: readers know it then
         affair.remember_confirm(frame.message_id, raw, None)
         return [Commit(written, "confirm", (r.lot_id,), now.monotonic_s)]
 

@@ -86,6 +86,7 @@ class Bus:
         self._wake = asyncio.Event()
         self._lost = self._reread = False
         self._closing, self._closed = asyncio.Event(), asyncio.Event()
+        self._running = False
         self._ids: dict[str, None] = {}
         self._log = structlog.get_logger()
 
@@ -129,6 +130,7 @@ class Bus:
 
     async def run(self) -> None:
         """Send and receive until `close`."""
+        self._running = True
         try:
             async with asyncio.TaskGroup() as tasks:
                 working = [tasks.create_task(self._receive_on()), tasks.create_task(self._send_on())]
@@ -150,7 +152,10 @@ class Bus:
         """Send what waits, if that is done at once, and leave. Call it after the store's last word."""
         self._closing.set()
         self._wake.set()
-        await self._closed.wait()
+        if self._running:
+            await self._closed.wait()
+        else:  # the gateway refused to start
+            await self._client.aclose()
 
     # -- sending
 

@@ -158,8 +158,7 @@ class GatewayClient:
                 finally:
                     self._writer = None
                     heart.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await heart
+                    await asyncio.wait({heart})  # to await it alone would take our own cancellation for its
         except StreamProtocolError as error:
             return str(error), False
 

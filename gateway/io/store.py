@@ -230,10 +230,12 @@ class Store:
         self._wake.set()
         for timer in self._timers.values():
             timer.cancel()
-        if self._task is not None:
-            await self._task
-        await self._writer.close()
-        await self.engine.dispose()
+        try:
+            if self._task is not None:
+                await self._task
+        finally:
+            await self._writer.close()
+            await self.engine.dispose()
 
     # -- the writer
 

@@ -75,6 +75,14 @@ class Lots(NamedTuple):
         """Whether its bids are still secret: it is open, or may be by the time that this is read."""
         return self.closed_below <= lot_id < self.possible_below
 
+    def is_secret(self, bid: BidRow) -> bool:
+        """Whether a bid waits: its lot is open, or it came since the open one opened, whatever lot it names.
+
+        An id is the µs in which its lot opened. Were a bid for a lot that is over told at once, it would be told later where the open
+        lot has a bid before it: whoever sends one could ask for the other.
+        """
+        return self.is_open(bid.lot_id) or self.closed_below < bid.time_us < self.possible_below
+
 
 NO_AUCTIONS: Final = Lots(0, 0)
 """Of a node that has none: an aggregator."""

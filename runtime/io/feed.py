@@ -43,7 +43,7 @@ SETTLED_S: Final = 10.0
 """A connection that lasted so long, or stored something, begins the back-off anew, s."""
 BACKOFF: Final = Backoff(first_s=0.5)
 SURVIVED: Final = (FeedError, WebSocketException, JournalError, OSError, TimeoutError, EOFError)
-"""What ends a connection and no more."""
+"""What ends a connection, as is to be expected."""
 
 
 class Feed:
@@ -101,10 +101,13 @@ class Feed:
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(link.run()) for link in self._links]
-                await self._stopping.wait()
-                await asyncio.wait(running, timeout=LAST_WORDS_S)
-                for task in running:
-                    task.cancel()
+                try:
+                    await self._stopping.wait()
+                    await asyncio.wait(running, timeout=LAST_WORDS_S)
+                finally:
+                    self.stop()  # also where we are cancelled: a link whose connection ends just then forgets that it was
+                    for task in running:
+                        task.cancel()
         finally:
             await self._pages.close()
 
@@ -185,6 +188,8 @@ class Link:
                 await self._connection()
             except* SURVIVED as group:
                 self._lost(_first(group))
+            except* Exception as group:  # noqa: BLE001 - a fault of ours in here must not end the trading
+                self._log.error("feed_failed", kind=self.gateway.name, exc_info=group)
             worked = self._hung_up()
             lasted = self._clock().monotonic_s - began_s >= SETTLED_S
             attempt = 0 if worked or lasted else attempt + 1

@@ -28,7 +28,7 @@ class _Bids(NamedTuple):
     """The number of the last one that was looked at."""
     looked_at: int
     held: bool
-    """The next one is of a lot that is open, and so waits with all after it."""
+    """The next one is secret as long as a lot is open, and so waits with all after it."""
 
 
 class _Rows(NamedTuple):
@@ -125,7 +125,7 @@ class Pages:
             if not chunk:
                 break
             for number, bid in chunk[: ROWS_AT_ONCE - looked_at]:
-                if lots.is_open(bid.lot_id):
+                if lots.is_secret(bid):
                     return _Bids(told, last, looked_at, held=True)
                 last, looked_at = number, looked_at + 1
                 found = publish.bid(number, bid, lots, hidden=self._hidden)

@@ -205,12 +205,25 @@ async def test_bids_of_a_lot_that_opened_after_the_question_wait(tmp_path: Path)
 
 
 async def test_an_id_that_was_never_given_holds_nothing_up(tmp_path: Path) -> None:
-    """A bid that names a lot far ahead of all clocks is of no lot, and those behind it are told."""
+    """A bid that names a lot far ahead of all clocks is of no lot, and is told with those behind it once the open one has ended."""
     async with telling(tmp_path, "first-price", hide=False) as told:
         far = [BidRow(lot, TRICKSTER, 1, 100, 5, "lot_closed", at(1).wall_us) for lot in (2**63, 2**64 - 1, 0)]
         told.made.effects += [RecordBid(bid) for bid in far]
         await told.tell(1.0)
+        assert told.bids == []
+        await told.tell(2.0, Lots(2**62, 2**62))
         assert [(bid.number, bid.lot_id) for bid in told.bids] == [(1, 0), (2, 0), (3, 0)]
+
+
+@pytest.mark.parametrize("with_a_bid", [False, True])
+async def test_no_probe_tells_whether_the_open_lot_has_a_bid(tmp_path: Path, with_a_bid: bool) -> None:
+    """A bid for a lot that is over is not told at once where the open sealed lot has none, since it would wait where it has one."""
+    async with telling(tmp_path, "vickrey", hide=False) as told:
+        if with_a_bid:
+            told.bid_of(A, 1.0)
+        told.made.effects.append(RecordBid(BidRow(LotId(1), TRICKSTER, 1, 100, 5, "lot_closed", at(1.1).wall_us)))
+        assert str(TRICKSTER) not in await told.tell(1.2)
+        assert told.bids == []
 
 
 # -- the table

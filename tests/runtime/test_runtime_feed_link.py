@@ -211,12 +211,14 @@ async def test_a_gateway_that_sleeps_holds_nobody_up(tmp_path: Path) -> None:
 
     async with running(sleeper) as lazy, running() as good:
         loop = asyncio.get_running_loop()
-        async with node(tmp_path, lazy, good) as made:
-            await made.write(1, 20_000)
-            await good.until(lambda: numbers(good)[-1:] == [20_000])
-            began_s = loop.time()
-        assert loop.time() - began_s < 2.0
-        asleep.set()
+        try:
+            async with node(tmp_path, lazy, good) as made:
+                await made.write(1, 20_000)
+                await good.until(lambda: numbers(good)[-1:] == [20_000])
+                began_s = loop.time()
+            assert loop.time() - began_s < 2.0
+        finally:
+            asleep.set()  # its gateway's end waits for it
 
 
 async def test_a_copy_of_an_older_journal_is_a_fork(tmp_path: Path) -> None:
@@ -403,3 +405,38 @@ def test_market_time() -> None:
     assert replayed == MarketTime(2_000_000_000, 1_000_000_000, 60.0)
     assert replayed.at(2_001_000_000) == 1_060_000_000
     assert market_time(DaySettings(day_start=1_000.0), now).at(now.wall_us) == 1_000_000_000
+
+
+async def test_a_fault_in_the_feed_ends_no_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody thought of, once, while a page is read: said in the log, and the next connection has everything."""
+    async with running() as gateway, node(tmp_path, gateway) as made:
+        real, faults = made.feed._pages.read, []
+
+        async def read(*asked: Any) -> Any:
+            if not faults:
+                faults.append(1)
+                raise KeyError("nobody thought of it")
+            return await real(*asked)
+
+        monkeypatch.setattr(made.feed._pages, "read", read)
+        await made.write(1, 10)
+        await gateway.until(lambda: numbers(gateway)[-1:] == [10])
+    assert faults
+    assert numbers(gateway) == list(range(1, 11))
+
+
+async def test_a_feed_that_is_cancelled_ends(tmp_path: Path) -> None:
+    """Also where its connection breaks in the same instant, at whichever turn of the loop."""
+    for rounds in range(12):
+        async with running() as gateway:
+            made = Node(tmp_path / str(rounds), [gateway.url])
+            task = asyncio.create_task(made.feed.run())
+            await gateway.until(lambda gateway=gateway: bool(gateway.of().hellos))  # type: ignore[misc]
+            for connection in list(gateway._server.connections):  # type: ignore[union-attr]
+                connection.transport.abort()
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            task.cancel()
+            async with asyncio.timeout(10):
+                await asyncio.wait({task})
+            made.journal.close()
