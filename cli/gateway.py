@@ -13,12 +13,13 @@ from typing import Annotated, TypeVar, cast, get_args
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from cli import gateway_export
 from etp.io.clock import system_now
 from gateway.access import LOCAL_USER, RoleName
 from gateway.io.access import Access
-from gateway.io.database import StoreError, engine_for, migrate, parse_url
+from gateway.io.database import StoreError, engine_for, migrate, parse_url, said
 from gateway.limits import Limits, Timing
 from gateway.problem import ProblemError
 from gateway.settings import DatabaseSettings
@@ -61,6 +62,9 @@ def told() -> Iterator[None]:
         text = error.detail if isinstance(error, ProblemError) else str(error)
         typer.echo(f"etp: {text}", err=True)
         raise typer.Exit(WRONG_USE if isinstance(error, SettingsError) else FAILED) from error
+    except (SQLAlchemyError, OSError) as error:
+        typer.echo(f"etp: the database cannot be read or changed: {said(error)}", err=True)
+        raise typer.Exit(FAILED) from error
 
 
 def with_access(database: str | None, state_dir: Path | None, act: Callable[[Access], Awaitable[T]]) -> T:

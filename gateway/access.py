@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote_plus, urlsplit
 
@@ -36,6 +36,7 @@ _KEY: Final = re.compile(r"etp_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 _SECRET_NAMES: Final = frozenset({"token", "key", "api_key", "apikey", "access_token", "auth", "authorization"}) | {
     "password", "session", COOKIE, "secret",
 }  # fmt: skip
+_PORTS: Final = {"http": 80, "https": 443}
 _US: Final = 1_000_000
 
 
@@ -146,9 +147,16 @@ class Asker(NamedTuple):
         return str(ip_network(f"{self.address.partition('%')[0]}/64", strict=False))
 
 
-def _is_loopback(address: str) -> bool:
+def _parsed(text: str) -> IPv4Address | IPv6Address:
+    """An address; an IPv4 one that is written as IPv6 (::ffff:1.2.3.4) is the IPv4 one. Raises ValueError."""
+    found = ip_address(text)
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def is_loopback_address(address: str) -> bool:
+    """Whether it is this machine itself."""
     try:
-        return ip_address(address).is_loopback
+        return _parsed(address).is_loopback
     except ValueError:
         return False
 
@@ -161,32 +169,40 @@ def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
 def is_proxy(address: str, proxies: Sequence[str]) -> bool:
     """Whether an address is a proxy that we were told to believe."""
     try:
-        found = ip_address(address)
+        found = _parsed(address)
     except ValueError:
         return False
     return any(found in network for network in _networks(tuple(proxies)))
 
 
+def is_forwarded(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a request says that it came through a proxy."""
+    return any(name in (b"forwarded", b"via") or name.startswith(b"x-forwarded-") for name in headers)
+
+
 def asker(peer: str, *, tls: bool, headers: Mapping[bytes, bytes], proxies: Sequence[str]) -> Asker:
     """Who asks. X-Forwarded-* are believed of a known proxy alone, and of X-Forwarded-For only what it wrote itself.
+
+    The name is always Host: a proxy that sets no X-Forwarded-Host passes its client's on. Through a proxy that we do not
+    know nobody is of this machine.
 
     Raises ValueError for a request through a proxy that does not say that its client spoke TLS.
     """
     host = headers.get(b"host", b"").decode("latin-1").strip().lower()
     if not is_proxy(peer, proxies):
         scheme: Literal["http", "https"] = "https" if tls else "http"
-        return Asker(peer, scheme, host, _is_loopback(peer) and is_loopback_host(host))
+        is_local = is_loopback_address(peer) and is_loopback_host(host) and not is_forwarded(headers)
+        return Asker(peer, scheme, host, is_local)
     if headers.get(b"x-forwarded-proto", b"").strip().lower() != b"https":
         raise ValueError("the proxy must send X-Forwarded-Proto: https")
     chain = [part.strip() for part in headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")]
     outside = [part for part in chain if part and not is_proxy(part, proxies)]
     client = outside[-1] if outside else peer
     try:
-        client = str(ip_address(client.strip("[]")))
+        client = str(_parsed(client.strip("[]")))
     except ValueError:
         client = peer  # some write a port or "unknown": the proxy itself is answerable then
-    forwarded = headers.get(b"x-forwarded-host", b"").decode("latin-1").strip().lower()
-    return Asker(client, "https", forwarded or host, is_local=False)
+    return Asker(client, "https", host, is_local=False)
 
 
 def host_name(host: str) -> str:
@@ -200,31 +216,33 @@ def host_name(host: str) -> str:
 def is_loopback_host(host: str) -> bool:
     """Whether a Host header names this machine itself: a name that no DNS server can point here."""
     name = host_name(host)
-    return name == "localhost" or _is_loopback(name)
+    return name == "localhost" or is_loopback_address(name)
 
 
-def host_allowed(host: str, *, loopback: bool, origins: Iterable[str]) -> bool:
-    """Whether a request may name us so.
+def host_allowed(host: str, *, loopback: bool, origins: Iterable[str], from_here: bool = False, own: str = "") -> bool:
+    """Whether a request may name us so. `from_here`: its peer is this machine; `own`: the address at which it reached us.
 
     On loopback only by names of this machine, or ones that we were given: a page of another site whose name its owner
-    points at 127.0.0.1 (DNS rebinding) shares our origin otherwise. Beyond it, once names were given, by those or an address.
+    points at 127.0.0.1 (DNS rebinding) shares our origin otherwise. Beyond it, once names were given, by those or our address.
     """
     name, given = host_name(host), {urlsplit(origin).hostname for origin in origins}
     if not name:
         return False
-    if name in given or is_loopback_host(host):
+    if name in given:
         return True
-    if loopback:
-        return False
-    return not given or _is_address(name)
+    if is_loopback_host(host):
+        return loopback or from_here or not given
+    return not loopback and (not given or name == own)
 
 
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
+def audiences(origins: Iterable[str]) -> frozenset[str]:
+    """HOST:PORT of the origins that we were given: the names that a node's proof may be for."""
+    found = set[str]()
+    for origin in origins:
+        parts = urlsplit(origin)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        found.add(f"{host}:{parts.port or _PORTS[parts.scheme]}")
+    return frozenset(found)
 
 
 def origin_allowed(origin: str, asked: Asker, origins: Iterable[str]) -> bool:
@@ -238,13 +256,24 @@ def origin_allowed(origin: str, asked: Asker, origins: Iterable[str]) -> bool:
 def is_exposed(settings: GatewaySettings) -> bool:
     """Whether others than this machine's users can reach the gateway."""
     host, _ = parse_address("listen", settings.listen)
-    return not _is_loopback(host) or bool(settings.behind_proxy)
+    return not is_loopback_address(host) or bool(settings.behind_proxy)
 
 
 def check_listen(settings: GatewaySettings) -> tuple[str, int]:
     """Where to listen. Raises SettingsError where that is beyond loopback without TLS, or open to everybody."""
     host, port = parse_address("listen", settings.listen)
     check_files(settings)
+    try:
+        audiences(settings.origins)
+    except ValueError as error:
+        raise SettingsError("origins", settings.origins, f"expected SCHEME://HOST[:PORT]: {error}") from error
+    others = [origin for origin in settings.origins if not is_loopback_host(urlsplit(origin).netloc)]
+    if settings.open and others:
+        raise SettingsError(
+            "open",
+            True,
+            f"everybody may watch on loopback only, and {others[0]} is elsewhere: drop --open or --origins",
+        )
     if not is_exposed(settings):
         return host, port
     if settings.open:

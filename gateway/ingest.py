@@ -22,6 +22,7 @@ from nacl.exceptions import BadSignatureError
 from etp.clock import Now
 from etp.registry import Registry
 from etp.units import MonotonicS
+from gateway.access import is_loopback_host
 from gateway.batch import LAST_SEQ, Batch, Origin, Position, RowError, checked, checked_bid
 from gateway.bodies import LAST_TIME_US, LAST_U64, About, clean, read
 from gateway.observe import Watch
@@ -34,7 +35,6 @@ GOING_AWAY: Final = 1001
 VIOLATION: Final = 1008
 TRY_AGAIN_LATER: Final = 1013
 _JOURNAL: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 FASTEST: Final = 1_000_000
 """Market seconds per second at most (`runtime.settings.DaySettings`)."""
 
@@ -133,6 +133,8 @@ class Rules:
 
     limits: FeedLimits
     registry: Registry | None
+    names: frozenset[str] = frozenset()
+    """HOST:PORT under which others know this gateway, as it was told; its own socket's address is one without being told."""
     _forks: Rates = field(init=False)
     _journals: dict[int, str] = field(default_factory=dict)
 
@@ -159,18 +161,25 @@ class Caller(NamedTuple):
     """Where a connection comes from."""
 
     is_local: bool
-    """This machine, by a name of this machine."""
-    scheme: str
-    host: str
-    """Under which name it asked for us (Host)."""
+    """This machine, by a name of this machine, not through a proxy."""
+    address: str
+    port: int
+    """Of our end of its connection: what we know of ourselves, whatever the client calls us."""
 
-    @property
-    def audience(self) -> str:
-        """HOST:PORT, as the node must have signed it: a proof that was given to another gateway names that one."""
-        head, _, port = self.host.rpartition(":")
-        if head and port.isdigit():
-            return self.host
-        return f"{self.host}:{_DEFAULT_PORTS.get(self.scheme, 0)}"
+    def knows(self, audience: str, names: frozenset[str]) -> bool:
+        """Whether a proof for `audience` (HOST:PORT) is for this gateway.
+
+        The client's Host says nothing about that: who has a proof that was meant for another gateway writes that one's name
+        there. On loopback, which every machine has, only what comes from this one counts.
+        """
+        host, _, port = audience.rpartition(":")
+        if audience in names:
+            return True
+        if port != str(self.port):
+            return False
+        if is_loopback_host(host):
+            return self.is_local
+        return host == self.address
 
 
 class Feed:
@@ -295,9 +304,11 @@ class Feed:
             return f"device {hello.device_id} is registered as {member.role.value}, not as {hello.role}"
         if hello.key.lower() != member.key.hex():
             return f"the key of device {hello.device_id} is not the registered one"
-        if hello.audience.lower() != self._caller.audience:
+        if not self._caller.knows(hello.audience.lower(), self._rules.names):
+            known = ", ".join(sorted(self._rules.names)[:3]) or "only by its address"
             return (
-                f"your proof is for {hello.audience[:80]}; this gateway was asked for as {self._caller.audience[:80]}"
+                f"your proof is for {hello.audience[:80]}; this gateway knows itself as {known[:160]}; other names are"
+                " given by --origins"
             )
         said = wire.proof(
             challenge=self._challenge,

@@ -14,7 +14,7 @@ class Limits:
     """Of a request's line and headers: browsers send about 1 KiB; more gets 431."""
     headers: int = 100
     """Headers of a request; more get 431."""
-    body_bytes: int = 1 << 20
+    body_bytes: int = 16 * 1024
     """Of a request's body; more gets 413. The longest that the API takes is a few hundred bytes."""
     requests_per_s: float = 50.0
     """Of one client, sustained; a dashboard's page asks about ten at once, then a few a minute."""
@@ -25,9 +25,17 @@ class Limits:
 
     # logins
     logins_per_s: float = 0.1
-    """Attempts of one address, and at one name, sustained: 8,640 a day find no good password."""
+    """Attempts of one address, sustained: 8,640 a day find no good password."""
     login_burst: int = 10
     """Attempts at once: a person who tries all passwords they have."""
+    name_logins_per_s: float = 1.0
+    """Attempts at one name from all addresses, sustained: ten times one address', so that no single one locks its owner out."""
+    name_login_burst: int = 100
+    """The same at once."""
+    noted_per_s: float = 1 / 60
+    """Refused logins of one address that the audit log is told of: the first in a minute. Each is a durable write."""
+    audit_lines: int = 100_000
+    """The audit log's newest lines are kept, some 20 MB; older ones go."""
     hashes_at_once: int = 2
     """Passwords that are hashed at a time: 32 MiB and a core each."""
     hashes_waiting: int = 32

@@ -2,12 +2,13 @@
 
 import hmac
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Annotated, Any
 
 import structlog
 from fastapi import Depends
 from sqlalchemy import Row
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import HTTPConnection
 
@@ -33,6 +34,7 @@ from gateway.access import (
     wrong_password,
 )
 from gateway.io.accounts import Accounts, TakenError
+from gateway.io.database import said
 from gateway.io.passwords import Passwords
 from gateway.limits import Limits, Timing
 from gateway.problem import ProblemError
@@ -55,13 +57,17 @@ class Access:
         is_open: bool = False,
         origins: Iterable[str] = (),
     ) -> None:
-        self.accounts = Accounts(engine)
+        self.accounts = Accounts(engine, limits.audit_lines)
         self.passwords = Passwords(limits)
         self.is_open = is_open
         self.origins = tuple(origins)
         self._limits, self._timing, self._clock = limits, timing, clock
-        rate = {"per_s": limits.logins_per_s, "burst": limits.login_burst, "most": limits.addresses}
-        self._by_address, self._by_name = Rates(**rate), Rates(**rate)  # type: ignore[arg-type]
+        most = limits.addresses
+        self._by_address = Rates(per_s=limits.logins_per_s, burst=limits.login_burst, most=most)
+        self._by_name = Rates(per_s=limits.name_logins_per_s, burst=limits.name_login_burst, most=most)
+        self._noted = Rates(per_s=limits.noted_per_s, burst=1, most=most)
+        self._touch_us = 0
+        """When uses are written down again: the database took none."""
         self._log = structlog.get_logger()
         self.on_revoked: Callable[[Callable[[Principal], bool]], None] = lambda _: None
         """Told which principals are no longer: their websockets end at once."""
@@ -89,7 +95,8 @@ class Access:
             if session is not None:
                 self._check_origin(connection)
                 return session
-        return Principal("anybody", "viewer", "open") if self.is_open else None
+        is_local = self.is_open and asker_of(connection).is_local
+        return Principal("anybody", "viewer", "open") if is_local else None
 
     def _check_origin(self, connection: HTTPConnection) -> None:
         """A browser sends the cookie by itself: what changes something must come from a page of ours, and say so."""
@@ -117,7 +124,7 @@ class Access:
             return None
         now_us = self._clock().wall_us
         if row.used_us is None or now_us - row.used_us >= self._timing.used_s * _US:
-            await self.accounts.used_key(row.key_id, now_us)
+            await self._touch(self.accounts.used_key(row.key_id, now_us))
         return Principal(row.name, row.scope, "api_key", row.key_id.encode())
 
     async def _of_session(self, token: bytes) -> Principal | None:
@@ -127,8 +134,20 @@ class Access:
             return None
         if now_us - row.used_us >= self._timing.used_s * _US:
             ends_us = session_ends_us(row.created_us, now_us, self._timing)
-            await self.accounts.used_session(token, now_us=now_us, expires_us=ends_us)
+            await self._touch(self.accounts.used_session(token, now_us=now_us, expires_us=ends_us))
         return Principal(row.user, row.role, "session", token)
+
+    async def _touch(self, write: Coroutine[Any, Any, None]) -> None:
+        """Write down a use. A database that takes no writes is no reason to show nothing; it is tried again in a minute."""
+        now_us = self._clock().wall_us
+        if now_us < self._touch_us:
+            write.close()
+            return
+        try:
+            await write
+        except (SQLAlchemyError, OSError) as error:
+            self._touch_us = now_us + round(self._timing.used_s * _US)
+            self._log.warning("use_not_noted", kind="database", error=said(error))
 
     async def of_token(self, token: str) -> Principal | None:
         """Whose session a cookie is."""
@@ -151,7 +170,7 @@ class Access:
         for rates, key in ((self._by_address, asked.network), (self._by_name, name[:64])):
             wait_s = rates.refused_s(key, now_s)
             if wait_s is not None:
-                await self._note("nobody", asked.address, "login_refused", "too many attempts")
+                await self._note_refused("nobody", asked, "login_refused", "too many attempts")
                 raise ProblemError(429, "too many logins: wait before the next attempt", retry_after_s=wait_s)
         user = None if wrong_name(name) else await self.accounts.user(name)
         if not await self.passwords.matches(password, user.password if user else None) or user is None:
@@ -162,13 +181,13 @@ class Access:
         return await self._begin(user.name, before)
 
     async def redeem(self, token: str, asked: Asker, before: str | None) -> str:
-        """A new session's token for a link's, which works once. Raises ProblemError."""
-        wait_s = self._by_address.refused_s(asked.network, self._clock().monotonic_s)
-        if wait_s is not None:
-            raise ProblemError(429, "too many logins: wait before the next attempt", retry_after_s=wait_s)
+        """A new session's token for a link's, which works once. Raises ProblemError.
+
+        Nobody guesses 256 random bits, so that wrong ones take no attempt from those who log in.
+        """
         user = await self.accounts.use_link(stored(token[:LONGEST_TOKEN]), self._clock().wall_us)
         if user is None or await self.accounts.user(user) is None:
-            await self._note("unknown", asked.address, "login_failed", "link")
+            await self._note_refused("unknown", asked, "login_failed", "link")
             raise ProblemError(
                 401, "the link was used already, is over, or never was: make another one with `etp gateway link`"
             )
@@ -253,6 +272,13 @@ class Access:
     async def audited(self, limit: int, before: int | None) -> list[Row[Any]]:
         """The audit log, newest first."""
         return list(await self.accounts.noted(limit, before))
+
+    async def _note_refused(self, who: str, asked: Asker, what: str, detail: str) -> None:
+        """Write down what a stranger may repeat: the first of an address in a minute; the log's limiter sees the rest."""
+        if self._noted.refused_s((what, asked.network), self._clock().monotonic_s) is None:
+            await self._note(who, asked.address, what, detail)
+        else:
+            self._log.info("access", kind=what, what=what, who=who, address=asked.address, detail=detail)
 
     async def _note(self, who: str, address: str, what: str, detail: str = "") -> None:
         await self.accounts.note(time_us=self._clock().wall_us, who=who, address=address, what=what, detail=detail)

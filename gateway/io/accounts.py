@@ -25,8 +25,8 @@ class TakenError(Exception):
 class Accounts:
     """The tables behind access."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, audit_lines: int = 100_000) -> None:
+        self._engine, self._audit_lines = engine, audit_lines
 
     @asynccontextmanager
     async def _change(self) -> AsyncIterator[AsyncConnection]:
@@ -183,10 +183,13 @@ class Accounts:
     # -- audit
 
     async def note(self, *, time_us: int, who: str, address: str, what: str, detail: str = "") -> None:
-        """A line of the audit log."""
+        """A line of the audit log; the oldest goes where there are too many."""
         values = {"time_us": time_us, "who": who[:64], "address": address[:64], "what": what}
         async with self._change() as connection:
-            await connection.execute(insert(audit).values(**values, detail=detail[:LONGEST_DETAIL]))
+            line = insert(audit).values(**values, detail=detail[:LONGEST_DETAIL]).returning(audit.c.number)
+            oldest = (await connection.execute(line)).scalar_one() - self._audit_lines
+            if oldest > 0:
+                await connection.execute(delete(audit).where(audit.c.number <= oldest))
 
     async def noted(self, limit: int, before: int | None) -> Sequence[Row[Any]]:
         """Lines of the audit log, newest first, before that number."""

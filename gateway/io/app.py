@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from etp.io.clock import system_now
+from gateway.access import audiences
 from gateway.io import auth, exporter, rest
 from gateway.io.connection import STREAM_PATH
 from gateway.io.guard import Application, Guard, Receive, Scope, Send
@@ -74,6 +75,7 @@ def build(with_parts: Parts) -> Application:
         redoc_url=None,
     )
     app.state.parts = with_parts
+    with_parts.ingest.rules.names = audiences(with_parts.settings.origins)
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)

@@ -46,7 +46,7 @@ async def _me(request: Request, token: str) -> Response:
 
 @router.post("/login", response_model=Me)
 async def login(given: Login, request: Request) -> Response:
-    """Log in: sets the session's cookie. At most ten attempts at once of one address and at one name."""
+    """Log in: sets the session's cookie. At most ten attempts at once of one address."""
     access, before = parts(request).access, request.cookies.get(COOKIE)
     return await _me(request, await access.login(given.name, given.password, asker_of(request), before))
 
@@ -82,6 +82,8 @@ async def open_link(request: Request, token: str | None = None) -> Response:
         return found.static.answer(request, "/login")
     if "prefetch" in f"{request.headers.get('sec-purpose', '')}{request.headers.get('purpose', '')}":
         raise ProblemError(503, "a login link is opened, not fetched ahead")
+    if request.headers.get("sec-fetch-dest", "document") != "document":
+        raise ProblemError(403, "a login link is opened as a page, not loaded into one")
     try:
         session = await found.access.redeem(token, asker_of(request), request.cookies.get(COOKIE))
     except ProblemError as problem:

@@ -6,7 +6,9 @@ all clients, and the transport's own buffer is each client's queue.
 
 import asyncio
 import socket
+from http import HTTPStatus
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -15,6 +17,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from gateway.headers import HEADERS, HSTS
 from gateway.limits import Limits, Timing
 from gateway.problem import ProblemError, body_of, headers_of
 
@@ -40,6 +43,19 @@ def text_frame(text: bytes) -> bytes:
     return bytes((_TEXT, _SHORT + 1)) + size.to_bytes(8, "big") + text
 
 
+def answer_of(problem: ProblemError, *, tls: bool) -> bytes:
+    """A whole answer, the last of its connection, with the headers that every answer has."""
+    body = body_of(problem)
+    common = (*HEADERS, HSTS) if tls else HEADERS
+    lines = [
+        f"HTTP/1.1 {problem.status} {problem.title}",
+        *(f"{name}: {value}" for name, value in headers_of(problem).items()),
+        *(f"{name.decode()}: {value.decode()}" for name, value in common),
+    ]
+    head = "\r\n".join([*lines, f"content-length: {len(body)}", "connection: close", "", ""])
+    return head.encode("latin-1") + body
+
+
 class Requests(HttpToolsProtocol):
     """A connection of requests. A head that takes too long or is too large ends it."""
 
@@ -47,6 +63,7 @@ class Requests(HttpToolsProtocol):
     timing: Timing
     _deadline: asyncio.TimerHandle | None = None
     _head = 0
+    _trailer = 0
     _in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn has it so
@@ -76,9 +93,19 @@ class Requests(HttpToolsProtocol):
         """A request's first byte."""
         super().on_message_begin()
         self.scope[TRANSPORT] = self.transport  # type: ignore[typeddict-unknown-key]
+        self._trailer = 0
         if not self._in_head:
             self._in_head, self._head = True, 0
             self._wait()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. What comes after a body is none: it is dropped, since nobody judged it, and bounded like a head."""
+        if self._in_head:
+            super().on_header(name, value)
+            return
+        self._trailer += len(name) + len(value) + 4
+        if self._trailer > self.limits.head_bytes and not self.transport.is_closing():
+            self._too_large()
 
     def on_headers_complete(self) -> None:
         """A request's head is whole."""
@@ -106,14 +133,7 @@ class Requests(HttpToolsProtocol):
 
     def refuse(self, status: int, detail: str) -> None:
         """Say why, and close: nothing that follows is read."""
-        problem = ProblemError(status, detail)
-        body = body_of(problem)
-        lines = [
-            f"HTTP/1.1 {status} {problem.title}",
-            *(f"{name}: {value}" for name, value in headers_of(problem).items()),
-        ]
-        head = "\r\n".join([*lines, f"content-length: {len(body)}", "connection: close", "", ""])
-        self.transport.write(head.encode("latin-1") + body)
+        self.transport.write(answer_of(ProblemError(status, detail), tls=self.scheme == "https"))
         self.transport.close()
         self._waited()
         self.loop.call_later(self.timing.farewell_s, self.transport.abort)
@@ -150,11 +170,21 @@ class Websocket(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         """The handshake: the stream's clients send little."""
-        if event.path.partition("?")[0] == STREAM_PATH:
+        if unquote(event.path.partition("?")[0]) == STREAM_PATH:
             self.conn.max_size = self.limits.message_bytes
+        if self.conn.accept(event).status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._refuse()
+            return
         super().handle_connect(event)
-        if self.response.status_code == 101:  # noqa: PLR2004 - Switching Protocols
+        if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             cast("dict[str, Any]", self.scope)[LINE] = self
+
+    def _refuse(self) -> None:
+        """That is no handshake (RFC 6455 §4.2.1). What was sent is not repeated."""
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        detail = "that is no websocket's handshake; expected RFC 6455, version 13"
+        self.transport.write(answer_of(ProblemError(400, detail), tls=self.scheme == "wss"))
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Bytes; after a peer's mistake they are read and dropped, so that our last word is not lost in a reset."""

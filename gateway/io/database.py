@@ -62,12 +62,14 @@ def shown(url: URL) -> str:
 
 
 def engine_for(url: URL) -> AsyncEngine:
-    """An engine; nothing is connected yet."""
+    """An engine; nothing is connected yet. Its errors name no values: one may be a password's hash."""
     if url.drivername == SQLITE:
-        engine = create_async_engine(url, connect_args={"timeout": BUSY_S})
+        engine = create_async_engine(url, connect_args={"timeout": BUSY_S}, hide_parameters=True)
         event.listen(engine.sync_engine, "connect", _prepare)
         return engine
-    return create_async_engine(url, pool_size=POOL, max_overflow=POOL, pool_pre_ping=True, pool_recycle=1800)
+    return create_async_engine(
+        url, pool_size=POOL, max_overflow=POOL, pool_pre_ping=True, pool_recycle=1800, hide_parameters=True
+    )
 
 
 def _prepare(connection: Any, _: object) -> None:

@@ -1,5 +1,7 @@
 """`/metrics` for Prometheus, and the probes: `/healthz` (the process answers), `/readyz` (what is published is stored)."""
 
+from typing import Final
+
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -13,15 +15,17 @@ from runtime.exposition import CONTENT_TYPE, Family, text
 from runtime.io.exporter import process
 
 router = APIRouter(include_in_schema=False)
+PROBED: Final = ["GET", "HEAD"]
+"""Load balancers ask by either."""
 
 
-@router.get("/healthz")
+@router.api_route("/healthz", methods=PROBED)
 async def healthz() -> Response:
     """The process answers, and what its clock says (`etp doctor` compares)."""
     return JSONResponse({"ok": True, "time_us": system_now().wall_us})
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=PROBED)
 async def readyz(request: Request) -> Response:
     """The store takes what nodes publish. Raises ProblemError: 503."""
     store = parts(request).store
@@ -30,7 +34,7 @@ async def readyz(request: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-@router.get("/metrics")
+@router.api_route("/metrics", methods=PROBED)
 async def metrics(request: Request) -> Response:
     """The gateway's counters and what alert rules need of each node. For this machine, or by API key."""
     asked = asker_of(request)

@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from email.utils import formatdate
 from typing import Any, Final, TypeAlias
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from etp.clock import Now
 from gateway.access import (
     SAFE_METHODS,
@@ -12,10 +15,15 @@ from gateway.access import (
     asker,
     host_allowed,
     is_exposed,
+    is_forwarded,
+    is_loopback_address,
+    is_proxy,
     names_a_secret,
     origin_allowed,
 )
+from gateway.headers import HEADERS, HSTS
 from gateway.io.connection import TRANSPORT
+from gateway.io.database import said
 from gateway.limits import Limits, Timing
 from gateway.problem import ProblemError, body_of, headers_of
 from gateway.rates import Rates
@@ -27,21 +35,6 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-POLICY: Final = (
-    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self';"
-    " frame-ancestors 'none'"
-)
-"""No script or style but from files of ours: a name that a stranger chose cannot become code."""
-HEADERS: Final = (
-    (b"content-security-policy", POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-)
-HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Asked by whatever watches processes, by whatever name and way."""
 CORS_METHODS: Final = b"GET, POST, DELETE"
@@ -73,11 +66,18 @@ class Guard:
             if _is_preflight(scope, headers):
                 await answer.preflight()
                 return
-            receive = await self._body(headers, receive)
+            receive = await self._body(scope, headers, receive)
             await self._timed(scope, receive, answer)
         except ProblemError as problem:
             self.refused += 1
             await answer.problem(problem)
+        except Exception as error:
+            if answer.started:
+                raise
+            structlog.get_logger().error(
+                "request_failed", path=scope["path"], error=said(error), kind=type(error).__name__
+            )
+            await answer.problem(_failure(error))
 
     def _judge(self, scope: Scope, headers: dict[bytes, bytes], answer: "_Answer") -> None:
         answer.tls = self._tls
@@ -108,7 +108,13 @@ class Guard:
     def _check_place(self, scope: Scope, headers: dict[bytes, bytes], asked: Asker) -> None:
         if sum(name == b"host" for name, _ in scope["headers"]) != 1:
             raise ProblemError(400, "expected one Host header")
-        if not host_allowed(asked.host, loopback=self._loopback, origins=self._settings.origins):
+        peer, own = (scope[end][0] if scope.get(end) else "" for end in ("client", "server"))
+        proxied = is_proxy(peer, self._settings.behind_proxy)
+        if self._loopback and not proxied and is_forwarded(headers):
+            raise ProblemError(403, "a proxy is in front of this gateway: tell it so by --behind-proxy ADDRESS")
+        from_here = is_loopback_address(peer) and not proxied
+        origins = self._settings.origins
+        if not host_allowed(asked.host, loopback=self._loopback, origins=origins, from_here=from_here, own=own):
             right = "127.0.0.1 or localhost" if self._loopback else "its own address"
             raise ProblemError(
                 421,
@@ -136,9 +142,9 @@ class Guard:
                 f"origin is {text[:100]!r}: only pages of {asked.own_origin} may do this; others are given by --origins",
             )
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> Receive:
-        """The whole body is here before anybody works on it."""
-        most = self._limits.body_bytes
+    async def _body(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Receive:
+        """The whole body is here before anybody works on it. Probes, which no rate counts, have none."""
+        most = self._limits.body_bytes if scope["path"] not in PROBES else 0
         length = headers.get(b"content-length", b"0")
         too_large = ProblemError(413, f"the body is larger than {most} bytes")
         if not length.isdigit():
@@ -184,9 +190,15 @@ class _Answer:
         self.cors: bytes | None = None
 
     async def __call__(self, message: Message) -> None:
+        if message["type"] == "websocket.accept":
+            self.started = True
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             self.started = True
             given = list(message.get("headers", ()))
+            if self.cors is not None:  # of a packed file it varies by what is accepted, too
+                varies = [value for name, value in given if name == b"vary"]
+                given = [pair for pair in given if pair[0] != b"vary"]
+                given.append((b"vary", b", ".join([*varies, b"Origin"])))
             names = {name for name, _ in given}
             message["headers"] = [*given, *(pair for pair in self._common() if pair[0] not in names)]
         await self._send(message)
@@ -201,7 +213,6 @@ class _Answer:
         if self.cors is not None:
             yield b"access-control-allow-origin", self.cors
             yield b"access-control-allow-credentials", b"true"
-            yield b"vary", b"Origin"
 
     async def problem(self, problem: ProblemError) -> None:
         """An answer that says what is wrong."""
@@ -229,6 +240,12 @@ class _Answer:
             ]
         await self({"type": "http.response.start", "status": 204, "headers": headers})
         await self({"type": "http.response.body", "body": b""})
+
+
+def _failure(error: Exception) -> ProblemError:
+    if isinstance(error, SQLAlchemyError):
+        return ProblemError(503, "the database does not answer now: try again later", retry_after_s=5)
+    return ProblemError(500, "the gateway failed at this request: its log says how; please report it")
 
 
 def _is_preflight(scope: Scope, headers: dict[bytes, bytes]) -> bool:

@@ -90,7 +90,8 @@ class Ingest:
         connection: _Connection | None = None
         try:
             await websocket.accept()
-            caller = Caller(asked.is_local, asked.scheme, asked.host)
+            address, port = websocket.scope["server"]
+            caller = Caller(asked.is_local, address, port)
             feed = Feed(self.rules, caller, secrets.token_hex(wire.CHALLENGE_BYTES), self.clock())
             connection = _Connection(self, websocket, feed, partial(self._proved, asked.network))
             await connection.run()

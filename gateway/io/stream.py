@@ -13,6 +13,7 @@ from gateway.events import Event
 from gateway.hub import Action, Client, Close, Hub, Send
 from gateway.io.access import LOGIN_HINT, Access
 from gateway.io.connection import LINE, POLICY, Websocket, text_frame
+from gateway.io.database import said
 from gateway.limits import Limits, Timing
 from gateway.problem import ProblemError
 
@@ -126,7 +127,7 @@ class Stream:
             try:
                 ended = not await self._access.still(principal)
             except SQLAlchemyError as error:  # a database that is away for a moment has revoked nobody
-                self._log.warning("accounts_not_rechecked", kind="database", error=str(error))
+                self._log.warning("accounts_not_rechecked", kind="database", error=said(error))
                 return
             if ended:
                 self.revoked(principal.__eq__)

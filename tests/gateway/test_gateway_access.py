@@ -4,12 +4,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from etp.units import MonotonicS
 from gateway import access
-from gateway.access import Asker, asker, check_accounts, check_listen, host_allowed, names_a_secret
-from gateway.limits import Timing
+from gateway.access import Asker, asker, audiences, check_accounts, check_listen, host_allowed, names_a_secret
+from gateway.io.accounts import Accounts
+from gateway.limits import Limits, Timing
+from gateway.problem import ProblemError
 from gateway.rates import Rates
 from gateway.settings import GatewaySettings
 from runtime.settings import SettingsError
@@ -33,6 +36,9 @@ TLS = {"tls_cert": Path("c"), "tls_key": Path("k")}
         ({"listen": "127.0.0.1:80", "behind_proxy": ["127.0.0.1"]}, 0, "account"),
         ({"listen": "127.0.0.1:80", "behind_proxy": ["127.0.0.1"], "open": True}, 1, "loopback only"),
         ({"tls_cert": Path("c")}, 0, "both or neither"),
+        ({"open": True, "origins": ["https://market.example"]}, 0, "market.example is elsewhere"),
+        ({"open": True, "origins": ["http://localhost:5173"]}, 0, None),
+        ({"origins": ["https://market.example:x"]}, 0, "origins"),
     ],
 )
 def test_who_may_listen_where(settings: dict[str, object], accounts: int, wrong: str | None) -> None:
@@ -63,12 +69,22 @@ def test_who_may_listen_where(settings: dict[str, object], accounts: int, wrong:
         ("market.example", False, [], True),
         ("market.example", False, ["https://market.example"], True),
         ("10.0.0.1:80", False, ["https://market.example"], True),
+        ("203.0.113.9:443", False, ["https://market.example"], False),
+        ("127.0.0.1:8080", False, ["https://market.example"], False),
+        ("localhost", False, ["https://market.example"], False),
         ("evil.example", False, ["https://market.example"], False),
     ],
 )
 def test_names_of_this_machine(host: str, loopback: bool, origins: list[str], allowed: bool) -> None:
     """On loopback no name that a stranger's DNS can point here."""
-    assert host_allowed(host, loopback=loopback, origins=origins) is allowed
+    assert host_allowed(host, loopback=loopback, origins=origins, own="10.0.0.1") is allowed
+
+
+def test_names_of_this_machine_are_for_this_machine() -> None:
+    """Of a gateway that others reach too, under a name."""
+    origins = ["https://market.example"]
+    assert host_allowed("127.0.0.1:443", loopback=False, origins=origins, from_here=True, own="10.0.0.1")
+    assert audiences([*origins, "http://a:8080", "http://a"]) == {"market.example:443", "a:8080", "a:80"}
 
 
 def test_a_proxy_is_believed_only_where_it_is_known() -> None:
@@ -80,8 +96,22 @@ def test_a_proxy_is_believed_only_where_it_is_known() -> None:
     assert not asker("127.0.0.1", tls=False, headers=told, proxies=["127.0.0.1"]).is_local
     with pytest.raises(ValueError, match="X-Forwarded-Proto"):
         asker("10.0.0.2", tls=False, headers={b"host": b"gw"}, proxies=["10.0.0.2"])
+    assert (
+        asker("10.0.0.2", tls=False, headers=told | {b"x-forwarded-host": b"evil"}, proxies=["10.0.0.2"]).host == "gw"
+    )
+    mapped = told | {b"x-forwarded-for": b"::ffff:9.9.9.9"}
+    found = asker("::ffff:10.0.0.2", tls=False, headers=mapped, proxies=["10.0.0.2"])
+    assert (found.address, found.network) == ("9.9.9.9", "9.9.9.9")
     garbage = told | {b"x-forwarded-for": b"<script>"}
     assert asker("10.0.0.2", tls=False, headers=garbage, proxies=["10.0.0.2"]).address == "10.0.0.2"
+
+
+@pytest.mark.parametrize("name", [b"x-forwarded-for", b"forwarded", b"via", b"x-forwarded-proto"])
+def test_who_comes_through_an_unknown_proxy_is_not_of_this_machine(name: bytes) -> None:
+    """Its own peer is loopback, and its Host too, as nginx sends them."""
+    direct = {b"host": b"127.0.0.1:8080"}
+    assert asker("127.0.0.1", tls=False, headers=direct, proxies=[]).is_local
+    assert not asker("127.0.0.1", tls=False, headers=direct | {name: b"8.8.8.8"}, proxies=[]).is_local
 
 
 def test_one_ipv6_customer_is_one_client() -> None:
@@ -214,6 +244,70 @@ async def test_open_lets_everybody_watch_and_nobody_change(tmp_path: Path, monke
         assert (await client.get("/api/v1/me")).json()["via"] == "open"
         assert (await client.get("/api/v1/users")).status_code == 403
         async with gateway.stream({}) as watching:
+            await watching.send('{"verb":"subscribe"}')
+            await until(watching, "Subscribed")
+
+
+async def test_open_is_for_this_machine_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a proxy that nobody told of, strangers see nothing; nor by a name that is not this machine's."""
+    async with serving(tmp_path, monkeypatch, open=True) as gateway, gateway.client() as client:
+        for path in ("/api/v1/me", "/metrics"):
+            found = await client.get(path, headers={"X-Forwarded-For": "8.8.8.8"})
+            assert found.status_code == 403
+            assert "--behind-proxy" in found.json()["detail"]
+        gateway.parts.settings.origins.append("https://market.example")
+        named = await client.get("/api/v1/me", headers={"Host": "market.example"})
+        assert named.status_code == 401
+
+
+async def test_no_address_locks_an_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own attempts are used up, not those of the name; refusals are not all written down."""
+    async with serving(tmp_path, monkeypatch) as gateway:
+        access = gateway.parts.access
+        await access.add_user("ada", "viewer", PASSWORD, by="test")
+        bad, ada = (Asker(address, "https", "gw", is_local=False) for address in ("9.9.9.9", "9.9.9.8"))
+        statuses = list[int]()
+        for _ in range(15):
+            with pytest.raises(ProblemError) as wrong:
+                await access.login("ada", "wrong", bad, None)
+            statuses.append(wrong.value.status)
+        assert (statuses[0], statuses[-1]) == (401, 429)
+        assert await access.login("ada", PASSWORD, ada, None)
+        noted = [line.what for line in await access.audited(100, None)]
+        assert noted.count("login_refused") == 1
+
+
+async def test_the_audit_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest lines are kept."""
+    async with serving(tmp_path, monkeypatch, limits=Limits(audit_lines=3)) as gateway:
+        for number in range(6):
+            await gateway.parts.access.accounts.note(time_us=number, who="a", address="b", what="c")
+        assert [line.time_us for line in await gateway.parts.access.audited(100, None)] == [5, 4, 3]
+
+
+async def test_pages_of_other_sites_spend_no_logins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of ours in their page is no login, and wrong links take no attempt from right ones."""
+    async with serving(tmp_path, monkeypatch) as gateway, gateway.client() as client:
+        image = await client.get("/login?token=x", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"})
+        assert image.status_code == 403
+        codes = {(await client.get("/login?token=x")).status_code for _ in range(15)}
+        assert codes == {401}
+        assert (await client.get(gateway.login, headers={"Sec-Fetch-Dest": "document"})).status_code == 303
+
+
+async def test_a_database_without_writes_shows_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a session or key was used is not noted then; it is no reason to refuse it."""
+    timing = Timing(used_s=0.0)
+    async with serving(tmp_path, monkeypatch, timing=timing) as gateway, gateway.admin() as client:
+        key = await gateway.key()
+
+        async def failing(*_: object, **__: object) -> None:
+            raise OperationalError("update", {}, Exception("attempt to write a readonly database"))
+
+        monkeypatch.setattr(Accounts, "used_session", failing)
+        monkeypatch.setattr(Accounts, "used_key", failing)
+        assert (await client.get("/api/v1/me")).status_code == 200
+        async with gateway.stream(key) as watching:
             await watching.send('{"verb":"subscribe"}')
             await until(watching, "Subscribed")
 

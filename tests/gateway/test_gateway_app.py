@@ -11,8 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from sqlalchemy.exc import OperationalError
+from typer.testing import CliRunner
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from cli.main import app as cli_app
 from gateway.events import BESSNodeStatus, SystemMetrics
 from gateway.io.accounts import Accounts
 from gateway.io.database import engine_for, migrate, parse_url
@@ -73,6 +76,12 @@ async def test_a_failure_of_ours_is_a_problem_too(tmp_path: Path, monkeypatch: p
         assert (found.status_code, found.json()["title"]) == (500, "Internal Server Error")
         assert "secret" not in found.text
         assert "content-security-policy" in found.headers
+        with pytest.raises(InvalidStatus) as refused:
+            async with gateway.stream({"Cookie": "etp_session=x"}):
+                pass
+        response = refused.value.response
+        assert (response.status_code, b"secret" in response.body) == (500, False)
+        assert "content-security-policy" in response.headers
 
 
 async def test_files_are_served_as_they_were_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +140,10 @@ async def test_probes_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert 'etp_node_unsettled{node="101"} 2\n' in text
         assert "etp_gateway_stream_clients 1\n" in text
         assert (await client.get("/readyz")).text == "ok\n"
+        ready = await client.head("/readyz")
+        assert (ready.status_code, ready.headers["content-type"]) == (200, "text/plain; charset=utf-8")
         gateway.parts.store.fault = "the disk is full"
+        assert (await client.head("/readyz")).status_code == 503
         assert "the disk is full" in (await client.get("/readyz")).json()["detail"]
         gateway.parts.settings.behind_proxy.append("127.0.0.1")
         proxied = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "9.9.9.9"}
@@ -149,6 +161,40 @@ async def test_other_origins_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert (before.status_code, before.headers["access-control-allow-origin"]) == (204, origin)
         found = await client.get("/api/v1/me", headers={"Origin": origin, **await gateway.key()})
         assert (found.status_code, found.headers["access-control-allow-origin"]) == (200, origin)
+
+
+async def test_packed_files_vary_by_origin_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a cache gives one origin what another was allowed."""
+    assets = tmp_path / "static" / "assets"
+    assets.mkdir(parents=True)
+    (assets.parent / "index.html").write_text("index")
+    (assets / "main-abc.js").write_text("let x = 1;" * 100)
+    (assets / "main-abc.js.gz").write_bytes(gzip.compress(b"let x = 1;" * 100))
+    monkeypatch.setattr("gateway.io.daemon.DIRECTORY", assets.parent)
+    origin = "https://market.example"
+    async with serving(tmp_path, monkeypatch, origins=[origin]) as gateway, gateway.client(Origin=origin) as client:
+        found = await client.get("/assets/main-abc.js")
+        assert found.headers.get_list("vary") == ["Accept-Encoding, Origin"]
+        assert found.headers["access-control-allow-origin"] == origin
+
+
+async def test_errors_of_the_database_name_no_values(tmp_path: Path) -> None:
+    """They are printed and logged, and one may be a password's hash."""
+    engine = engine_for(parse_url(f"sqlite+aiosqlite:///{tmp_path / 'empty.sqlite'}"))
+    with pytest.raises(OperationalError) as failed:
+        await Accounts(engine).add_user("ada", "admin", "$argon2id$secret", 1)
+    assert "argon2id" not in str(failed.value)
+    await engine.dispose()
+
+
+def test_a_command_without_its_database_says_so_in_a_line(tmp_path: Path) -> None:
+    """One line, no traceback."""
+    occupied = tmp_path / "occupied"
+    occupied.write_text("a file")
+    arguments = ["gateway", "user", "list", "--state-dir", str(occupied / "state")]
+    found = CliRunner().invoke(cli_app, arguments)
+    assert (found.exit_code, found.stderr.count("\n")) == (1, 1)
+    assert found.stderr.startswith("etp: ")
 
 
 async def test_tls_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,17 +153,46 @@ async def test_bodies_without_end(gateway: Running) -> None:
     async with gateway.client() as client:
         problem(await client.post("/api/v1/login", content=b"x" * (1 << 20) + b"x"), 413, "larger")
     head = b"POST /api/v1/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    chunks = head + b"Transfer-Encoding: chunked\r\n\r\n" + (b"10000\r\n" + b"a" * 65_536 + b"\r\n") * 17
+    chunks = head + b"Transfer-Encoding: chunked\r\n\r\n" + (b"1000\r\n" + b"a" * 4_096 + b"\r\n") * 5
     assert b" 413 " in await answer(gateway, chunks)
     assert b" 408 " in await answer(gateway, head + b"Content-Length: 100\r\n\r\nabc")
     assert await alive(gateway)
+
+
+async def test_bodies_of_strangers_are_small(gateway: Running) -> None:
+    """They are held before anybody is asked who they are: 16 KiB each, and none for probes, which no rate counts."""
+    async with gateway.client() as client:
+        problem(await client.post("/api/v1/login", content=b"x" * 16_385), 413, "larger")
+        found = await client.request("GET", "/healthz", content=b"x")
+        problem(found, 413, "0 bytes")
+        assert found.headers["connection"] == "close"
+
+
+async def test_trailers(gateway: Running) -> None:
+    """What comes after a body is no header: it logs nobody in, and is bounded."""
+    head = b"POST /api/v1/logout HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    found = await answer(gateway, head + b"0\r\nAuthorization: Bearer etp_0\r\n\r\n")
+    assert b"nobody is logged in" in found
+    found = await answer(gateway, head + b"0\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"y" * 1_000) for n in range(40)))
+    assert b" 431 " in found
+    assert b"x-content-type-options: nosniff" in found
+    assert await alive(gateway)
+
+
+async def test_what_is_no_handshake_is_told_like_all(gateway: Running) -> None:
+    """With the headers of every answer, and without what was sent."""
+    lines = f"Host: {gateway.host}:{gateway.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    found = await answer(gateway, f"GET /ws HTTP/1.1\r\n{lines}Sec-WebSocket-Version: <b>\r\n\r\n".encode())
+    assert b" 400 " in found
+    assert b"content-security-policy" in found
+    assert b"<b>" not in found
 
 
 async def test_json_without_end(gateway: Running) -> None:
     """Depth 10,000 in a body and in a verb: told what is wrong, and nothing else happens."""
     deep = b"[" * 10_000
     async with gateway.client() as client:
-        for body in (deep, b'{"name":' + deep, b'{"name":' * 10_000, b"\xff", b'{"name":"\\ud800","password":"x"}'):
+        for body in (deep, b'{"name":' + deep, b'{"name":' * 2_000, b"\xff", b'{"name":"\\ud800","password":"x"}'):
             found = await client.post("/api/v1/login", content=body, headers={"Content-Type": "application/json"})
             assert found.status_code in (400, 401, 422), found.text
             assert found.headers["content-type"] == "application/problem+json"
@@ -180,6 +209,10 @@ async def test_frames_without_end(gateway: Running) -> None:
             await watching.send("x" * 10_000_000)
             await watching.recv()
         assert watching.close_code in (1009, 1006)
+    reader, writer = await gateway.upgraded(await gateway.key(), path="/%77s")
+    writer.write(b"\x81\xff" + (100_000).to_bytes(8, "big") + bytes(4) + b"x" * 1_000)
+    assert (await frame(reader))[1][:2] == (1009).to_bytes(2, "big")
+    writer.close()
     reader, writer = await gateway.upgraded(await gateway.key())
     writer.write(b"\x81\xff" + (10_000_000).to_bytes(8, "big") + bytes(4) + b"x" * 1_000)
     assert (await frame(reader))[1][:2] == (1009).to_bytes(2, "big")

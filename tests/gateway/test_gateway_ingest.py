@@ -47,8 +47,9 @@ from tests.gateway.serving import connected, eventually, hear, hello, say, servi
 from tests.signing import member, pair, registry
 from tests.support import plan
 
-LOCAL = Caller(is_local=True, scheme="http", host="127.0.0.1:8080")
-AWAY = Caller(is_local=False, scheme="https", host="gateway.example")
+LOCAL = Caller(is_local=True, address="127.0.0.1", port=8080)
+AWAY = Caller(is_local=False, address="10.0.0.9", port=8443)
+NAMES = frozenset({"gateway.example:443"})
 CHALLENGE = "ab" * 32
 BEGINNING = Position(0, 0, "", 0)
 
@@ -60,7 +61,7 @@ def at(seconds: float, wall_us: int = 1_000) -> Now:
 
 def core(caller: Caller = LOCAL, members: Registry | None = None, limits: FeedLimits = FeedLimits()) -> Feed:
     """A connection that has said nothing."""
-    return Feed(Rules(limits, members), caller, CHALLENGE, at(0))
+    return Feed(Rules(limits, members, NAMES), caller, CHALLENGE, at(0))
 
 
 def opened(**more: Any) -> Feed:
@@ -125,8 +126,33 @@ def test_nobody_else_does() -> None:
     ]
     for said, reason in cases:
         assert reason in refusal(core(AWAY, members), said), reason
-    replayed = Feed(Rules(FeedLimits(), members), AWAY, "cd" * 32, at(0))
+    replayed = Feed(Rules(FeedLimits(), members, NAMES), AWAY, "cd" * 32, at(0))
     assert "signature" in refusal(replayed, good)
+
+
+@pytest.mark.parametrize(
+    ("caller", "audience", "known"),
+    [
+        (AWAY, "10.0.0.9:8443", True),
+        (AWAY, "GATEWAY.example:443", True),
+        (AWAY, "203.0.113.9:443", False),
+        (AWAY, "10.0.0.9:443", False),
+        (AWAY, "gateway.example:8443", False),
+        (AWAY, "", False),
+        (LOCAL, "127.0.0.1:8080", True),
+        (LOCAL, "localhost:8080", True),
+        (LOCAL, "127.0.0.1:8081", False),
+        (Caller(is_local=False, address="127.0.0.1", port=8080), "127.0.0.1:8080", False),
+    ],
+)
+def test_a_proof_for_another_gateway_is_none_here(caller: Caller, audience: str, known: bool) -> None:
+    """Who has one that a node gave to another gateway cannot use it here, by whatever name they ask for us."""
+    members = registry()
+    said = proven(members, audience=audience)
+    if known:
+        assert isinstance(core(caller, members).receive(wire.encode(said), at(1))[0], Locate)
+    else:
+        assert "--origins" in refusal(core(caller, members), said)
 
 
 def test_plain_nodes_are_this_machines_alone() -> None:

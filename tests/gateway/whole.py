@@ -73,7 +73,7 @@ class Running:
         writer.write(data)
         return reader, writer
 
-    async def upgraded(self, headers: Headers) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def upgraded(self, headers: Headers, path: str = "/ws") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A websocket of the stream without a library between it and its bytes, past its Welcome."""
         lines = {
             "Host": f"{self.host}:{self.port}",
@@ -82,7 +82,7 @@ class Running:
             "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
             "Sec-WebSocket-Version": "13",
         } | headers
-        head = "GET /ws HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
+        head = f"GET {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n"
         reader, writer = await self.raw(head.encode())
         assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
         await frame(reader)
