@@ -20,7 +20,7 @@ from typing import Final
 from benches.child import Child, running
 from benches.plan import Plan
 from benches.report import Figure, Report
-from cli.demo.dashboard import Stored, stored
+from cli.demo.dashboard import Stored, journalled, stored
 from etp.units import Micro, Wh
 from gateway.client import Happened, Missed
 from gateway.events import TradeConfirmed, TradeSettled
@@ -112,14 +112,7 @@ def journals(out: Path) -> dict[int, Stored]:
         reader = JournalReader(directory)
         rows = [row for _, row in reader.rows()]
         reader.close()
-        trades = [row.body for row in rows if row.kind == "trade"]
-        payments = {row.lot_id: row.state for row in rows if row.kind == "settlement"}
-        found[int(directory.name.removeprefix("bess-"))] = Stored(
-            len(trades),
-            Wh(sum(int(str(trade["energy_wh"])) for trade in trades)),
-            Micro(sum(int(str(trade["paid_micro"])) for trade in trades)),
-            sum(state == "settled" for state in payments.values()),
-        )
+        found[int(directory.name.removeprefix("bess-"))] = journalled(rows)
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cli.demo.processes import Daemon, launch, ready, stop
+from etp.effects import Row
 from etp.units import Micro, Wh
 from gateway.settings import DATABASE_FILE
 from sim.invariants import BatteryBooks, Violation
@@ -57,6 +58,18 @@ def stored(directory: Path) -> dict[int, Stored]:
     return {battery: Stored(count, Wh(energy), Micro(paid), settled) for battery, count, energy, paid, settled in found}
 
 
+def journalled(rows: Sequence[Row]) -> Stored:
+    """The same of a battery's journal."""
+    trades = [row.body for row in rows if row.kind == "trade"]
+    payments = {row.lot_id: row.state for row in rows if row.kind == "settlement"}
+    return Stored(
+        len(trades),
+        Wh(sum(int(str(trade["energy_wh"])) for trade in trades)),
+        Micro(sum(int(str(trade["paid_micro"])) for trade in trades)),
+        sum(state == "settled" for state in payments.values()),
+    )
+
+
 def unlike(batteries: Sequence[BatteryBooks], directory: Path) -> list[Violation]:
     """Batteries of which the gateway holds something else than their journals."""
     try:
@@ -65,14 +78,7 @@ def unlike(batteries: Sequence[BatteryBooks], directory: Path) -> list[Violation
         return [Violation("gateway", 0, f"its database could not be read: {error}")]
     found = []
     for battery in batteries:
-        trades = [row.body for row in battery.rows if row.kind == "trade"]
-        payments = {row.lot_id: row.state for row in battery.rows if row.kind == "settlement"}
-        own = Stored(
-            len(trades),
-            Wh(sum(int(str(trade["energy_wh"])) for trade in trades)),
-            Micro(sum(int(str(trade["paid_micro"])) for trade in trades)),
-            sum(state == "settled" for state in payments.values()),
-        )
+        own = journalled(battery.rows)
         theirs = held.get(battery.device_id, Stored(0, Wh(0), Micro(0), 0))
         if own != theirs:
             found.append(Violation("gateway", battery.device_id, f"its journal has {own}, the gateway {theirs}"))

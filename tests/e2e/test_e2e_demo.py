@@ -27,8 +27,8 @@ from runtime.io.settings import load
 from sim.invariants import violations
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("--first-slot", "36", "--slots", "10", "--bess", "2", "--aggregators", "3")
-"""Ten half-hours around the first evening's peak."""
+SHORT = ("--first-slot", "36", "--slots", "10", "--seconds-per-slot", "0.6", "--bess", "2", "--aggregators", "3")
+"""Ten half-hours around the first evening's peak, slowly enough for buyers to outbid each other while other tests have the cores."""
 
 
 def demo(out: Path, *options: str) -> "subprocess.Popen[str]":
