@@ -151,8 +151,12 @@ def remove_user(
     name: Annotated[str, typer.Argument(help="whose account")], *, database: Database = None, state_dir: StateDir = None
 ) -> None:
     """Remove an account: its sessions end at once, its open websockets within 15 s."""
-    with_access(database, state_dir, lambda access: access.remove_user(name, by=BY))
+    left = with_access(database, state_dir, lambda access: access.remove_user(name, by=BY))
     typer.echo(f"{name} may no longer log in")
+    if left:
+        typer.echo("It was an admin; these API keys are in force all the same, until `etp gateway key revoke KEYID`:")
+        for row in left:
+            typer.echo(f"  {row.key_id} {row.name} ({row.scope})")
 
 
 @key_app.command("add")

@@ -22,6 +22,9 @@ RoleName: TypeAlias = Literal["viewer", "admin"]
 Via: TypeAlias = Literal["session", "api_key", "open"]
 ROLES: Final[tuple[RoleName, ...]] = ("viewer", "admin")
 COOKIE: Final = "etp_session"
+"""In the name of a session's cookie: `Asker.cookie`."""
+NOBODY: Final = "-"
+"""Of whom the audit log speaks where it is no account: no account can be called so."""
 LOCAL_USER: Final = "local"
 """Whom the one-time link of a first start logs in."""
 SECRET_BYTES: Final = 32
@@ -34,7 +37,7 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 _KEY: Final = re.compile(r"etp_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 _SECRET_NAMES: Final = frozenset({"token", "key", "api_key", "apikey", "access_token", "auth", "authorization"}) | {
-    "password", "session", COOKIE, "secret",
+    "password", "session", "secret",
 }  # fmt: skip
 _PORTS: Final = {"http": 80, "https": 443}
 _US: Final = 1_000_000
@@ -54,6 +57,11 @@ class Principal:
     def is_admin(self) -> bool:
         """Whether accounts are this one's business."""
         return self.role == "admin"
+
+    @property
+    def noted(self) -> str:
+        """As the audit log has it: a key by its id, since names of keys are not unique and may be somebody's own."""
+        return f"key:{self.handle.decode()} {self.name}" if self.via == "api_key" else self.name
 
 
 # -- secrets
@@ -86,13 +94,22 @@ def bearer(authorization: str | None) -> str | None:
     return text.strip() if scheme.lower() == "bearer" else None
 
 
+def cookie_in(headers: Iterable[str], name: str) -> str | None:
+    """The value of a cookie in Cookie headers; None: there is none. The others are not looked at: a stranger sends thousands."""
+    for part in ";".join(headers).split(";"):
+        key, _, value = part.partition("=")
+        if key.strip() == name:
+            return value.strip()
+    return None
+
+
 def names_a_secret(path: str, query: str) -> str | None:
     """What a URL has that must not be in one, since URLs are logged and shared; None: nothing. `/login?token=` may."""
     if _KEY.search(unquote_plus(f"{path}?{query}")):
         return "an API key"
     for part in query.split("&"):
         name = unquote_plus(part.partition("=")[0]).lower()
-        if name in _SECRET_NAMES and not (path == "/login" and name == "token"):
+        if (name in _SECRET_NAMES or COOKIE in name) and not (path == "/login" and name == "token"):
             return repr(name)
     return None
 
@@ -140,11 +157,29 @@ class Asker(NamedTuple):
         return f"{self.scheme}://{self.host}"
 
     @property
+    def cookie(self) -> str:
+        """The name of a session's cookie, by the origin that the browser sees.
+
+        Cookies of one host go to all its ports, so that the port is part of it: two gateways of one machine do not end each
+        other's sessions. By https a browser takes the prefix from this very host alone (RFC 6265bis §4.1.3.2), not from a
+        sibling of its domain that would have somebody work in its own session.
+        """
+        port = port_of(self.host)
+        place = "" if port in (None, _PORTS[self.scheme]) else f"_{port}"
+        return f"{'__Host-' if self.scheme == 'https' else ''}{COOKIE}{place}"
+
+    @property
     def network(self) -> str:
-        """Whose rate this counts for: an address, or an IPv6 /64, which is one customer's."""
-        if ":" not in self.address:
-            return self.address
-        return str(ip_network(f"{self.address.partition('%')[0]}/64", strict=False))
+        """Whose rate this counts for."""
+        return network_of(self.address)
+
+
+def network_of(address: str) -> str:
+    """Whose an address is: itself, or an IPv6 /64, which is one customer's."""
+    if ":" not in address:
+        return address
+    found = _parsed(address.partition("%")[0])
+    return str(found if found.version == 4 else ip_network(f"{found}/64", strict=False))  # noqa: PLR2004 - IPv4
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address:
@@ -195,9 +230,8 @@ def asker(peer: str, *, tls: bool, headers: Mapping[bytes, bytes], proxies: Sequ
         return Asker(peer, scheme, host, is_local)
     if headers.get(b"x-forwarded-proto", b"").strip().lower() != b"https":
         raise ValueError("the proxy must send X-Forwarded-Proto: https")
-    chain = [part.strip() for part in headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")]
-    outside = [part for part in chain if part and not is_proxy(part, proxies)]
-    client = outside[-1] if outside else peer
+    chain = (part.strip() for part in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")))
+    client = next((part for part in chain if part and not is_proxy(part, proxies)), peer)
     try:
         client = str(_parsed(client.strip("[]")))
     except ValueError:
@@ -211,6 +245,14 @@ def host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def port_of(host: str) -> int | None:
+    """The port of a Host header; None: it names none."""
+    try:
+        return urlsplit(f"//{host}").port
+    except ValueError:
+        return None
 
 
 def is_loopback_host(host: str) -> bool:

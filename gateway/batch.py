@@ -97,6 +97,8 @@ class Position(NamedTuple):
     row: int
     row_hash: str
     bid: int
+    newest: FeedBid | None = None
+    """The newest bid that is stored of it, where one is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,8 +36,8 @@ Tally = Annotated[int, Meta(ge=0, le=MOST_COUNT)]
 LotNumber = Annotated[int, Meta(ge=0, le=LAST_I64)]
 Device = Annotated[int, Meta(ge=0)]
 """A u64: its upper end is `oversized`'s to check, which msgspec cannot."""
-Word = Annotated[str, Meta(pattern="^[a-z0-9_-]{1,24}$")]
-Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Word = Annotated[str, Meta(pattern=r"\A[a-z0-9_-]{1,24}\Z")]
+"""Patterns end in \\Z: a `$` would let one line break through."""
 Words = Annotated[str, Meta(max_length=2_000)]
 Milli = Annotated[float, Meta(ge=0, le=1e12)]
 
@@ -51,11 +51,11 @@ class LotBody(Body, frozen=True, kw_only=True):
 
     mechanism: Word
     bids: Count
-    digest: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    digest: Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")] = ""
     capped: bool = False
     energy_wh: Wh = 0
     reserve_micro_per_kwh: Price | None = None
-    hidden: bool = False
+    hidden: bool = True
     opened_us: Time | None = None
     bidders: Count | None = None
     setter_bidder: Device | None = None
@@ -101,7 +101,7 @@ class SettlementBody(Body, frozen=True, kw_only=True):
     amount_micro: Money
     confirmed_us: Time
     reason: Words | None = None
-    signature: Annotated[str, Meta(pattern="^([0-9a-f]{128})?$")] | None = None
+    signature: Annotated[str, Meta(pattern=r"\A([0-9a-f]{128})?\Z")] | None = None
 
 
 class SecurityBody(Body, frozen=True, kw_only=True):
@@ -189,7 +189,7 @@ class HistogramBody(Body, frozen=True, kw_only=True):
     p99_ms: Milli
     worst_ms: Milli
     over_budget: Tally
-    buckets: dict[Annotated[str, Meta(pattern="^[0-9]{1,3}$")], Tally] = {}
+    buckets: dict[Annotated[str, Meta(pattern=r"\A[0-9]{1,3}\Z")], Tally] = {}
 
 
 class Histograms(Body, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
-Id: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,20}$", description="a u64 in decimal")]
+Id: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}$(?!\n)", description="a u64 in decimal")]
+"""Python's `$` lets a line break through; its `\\Z` is none of JSON Schema's."""
 Mechanism: TypeAlias = str
 LONGEST_TEXT: Final = 200
 
@@ -36,7 +37,7 @@ class Event(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class AuctionStarted(Event, tag="AuctionStarted", kw_only=True, frozen=True):
-    """A lot opened."""
+    """A lot opened, at `time_us`. It comes again when its battery was away in between."""
 
     lot_id: Id
     mechanism: Mechanism

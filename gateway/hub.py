@@ -128,13 +128,16 @@ class Hub:
         self.epoch, self.seq, self.sent_seq = epoch, seq, seq
         self._floor = self._telemetry_floor = seq
 
-    def fill(self, events: Sequence[Event], *, whole: bool, telemetry: bool = False) -> None:
-        """Events of before the start, oldest first. `whole`: there were never other durable ones; `telemetry`: it is among them."""
+    def fill(self, events: Sequence[Event], *, whole: bool, forgotten: int = 0, telemetry: bool = False) -> None:
+        """Events of before the start, oldest first. `whole`: there are no other durable ones; `telemetry`: it is among them.
+
+        `forgotten`: up to this number some are missing all the same.
+        """
         self._ring = [_entry(event) for event in events[-self._limits.ring :]]
         if whole and len(events) <= self._limits.ring:
-            self._floor = 0
+            self._floor = forgotten
         elif self._ring:
-            self._floor = self._ring[0].seq - 1
+            self._floor = max(self._ring[0].seq - 1, forgotten)
         if telemetry:
             self._telemetry_floor = self._floor
 

@@ -25,6 +25,7 @@ from etp.units import MonotonicS
 from gateway.access import is_loopback_host
 from gateway.batch import LAST_SEQ, Batch, Origin, Position, RowError, checked, checked_bid
 from gateway.bodies import LAST_TIME_US, LAST_U64, About, clean, read
+from gateway.events import Event
 from gateway.observe import Watch
 from gateway.rates import Bucket, Rates
 from gateway.transaction import NodeFacts, Observation
@@ -198,6 +199,8 @@ class Feed:
         self._about = About()
         self._forked = False
         self._row = self._bid = 0
+        self.heritage: Watch | None = None
+        """What the node's connection before this one showed of it."""
         self._began_s = now.monotonic_s
         self._items = Bucket(self._limits.items_per_s, self._limits.item_burst, now.monotonic_s)
         self._spent_bytes, self._spent_at_s = 0.0, now.monotonic_s
@@ -347,7 +350,9 @@ class Feed:
         )  # fmt: skip
         if self.watch is None:
             self.watch = Watch(hello.device_id, hello.role, self._about, hello.market_time)
-        return [Send(Resume(position.row, position.row_hash, position.bid))]
+            if self.heritage is not None:
+                self.watch.follow(self.heritage)
+        return [Send(Resume(position.row, position.row_hash, position.bid, position.newest))]
 
     def _other_journal(self, now: Now) -> list[Effect]:
         facts, position = self._facts, self.position
@@ -438,6 +443,20 @@ class Feed:
         return self.unacked_bytes >= self._limits.unacked_bytes
 
     # -- ends
+
+    def take_over(self, older: "Feed") -> list[Effect]:
+        """The node is ours from now on, and what others see of it; what its older connection is to do."""
+        self.heritage = older.watch or older.heritage
+        return older.taken_over()
+
+    def gone(self, now: Now) -> list[Event]:
+        """What others see of a node whose connection ended: what it showed last, also by the connection before."""
+        watch = self.watch or self.heritage
+        return watch.gone(now.wall_us) if watch is not None else []
+
+    def again(self, now: Now) -> list[Event]:
+        """What this connection's node showed last: to be told where somebody took it to be gone."""
+        return self.watch.again(now.wall_us) if self.watch is not None else []
 
     def taken_over(self) -> list[Effect]:
         """Another connection has proved to be this node: it has it from now on."""

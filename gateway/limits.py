@@ -10,12 +10,23 @@ class Limits:
     # connections
     connections: int = 4_000
     """Open connections; one more gets 503. 1,000 dashboards hold one each and open a few for their pages."""
+    connections_per_address: int = 400
+    """Of one address (IPv6: a /64) that are no websockets; more are closed. 60 browsers behind one address open that many at
+    once. Not of this machine, nor of a known proxy."""
     head_bytes: int = 32 * 1024
     """Of a request's line and headers: browsers send about 1 KiB; more gets 431."""
     headers: int = 100
     """Headers of a request; more get 431."""
+    parameters: int = 50
+    """In a URL; more get 400. The API takes a dozen, and looking at 16,000 takes 30 ms."""
+    pipelined: int = 8
+    """Requests that wait on a connection behind one that is answered; more end it. Browsers send none; a packet has room for
+    10,000, which are all parsed and held."""
     body_bytes: int = 16 * 1024
     """Of a request's body; more gets 413. The longest that the API takes is a few hundred bytes."""
+    rest_bytes: int = 128 * 1024
+    """Of all that follows a request's head, as it comes over the wire: chunks of one byte take six times the body that they
+    carry, and trailers, which nobody reads, may be as large as a head. One without an end would be held until the request is over."""
     requests_per_s: float = 50.0
     """Of one client, sustained; a dashboard's page asks about ten at once, then a few a minute."""
     request_burst: int = 300
@@ -99,6 +110,8 @@ class Timing:
     """How exactly the last use of a session or key is kept: a write each request would cost the disk."""
     link_s: float = 3600.0
     """A login link works so long."""
+    revoked_s: float = 90 * 24 * 3600.0
+    """A revoked key is listed so long, then forgotten: the audit log still says who made and revoked it."""
     recheck_s: float = 15.0
     """How often the accounts behind open websockets are looked up again: what another process revoked ends by then."""
 

@@ -1,10 +1,10 @@
 """Which metrics a gateway exposes to Prometheus, from plain values."""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from gateway.events import Snapshot
-from runtime.exposition import Family, Sample, text
+from runtime.exposition import Family, Sample, histogram, text
 from runtime.node_metrics import Process, of_process
 
 
@@ -24,10 +24,12 @@ class Readings(NamedTuple):
     transactions: int
     failures: int
     dropped: int
+    durable: Mapping[str, Any]
+    """A `runtime.histogram.Histogram.as_dict`: how long batches took to become durable."""
     process: Process
 
 
-METRICS: Final[Mapping[str, tuple[Literal["counter", "gauge"], str]]] = {
+METRICS: Final[Mapping[str, tuple[Literal["counter", "gauge", "histogram"], str]]] = {
     "etp_gateway_ready": ("gauge", "1 while what nodes publish is stored."),
     "etp_gateway_nodes": ("gauge", "Nodes that the gateway knows, by role, and whether they are connected."),
     "etp_gateway_feeds": ("gauge", "Connections of nodes."),
@@ -40,6 +42,7 @@ METRICS: Final[Mapping[str, tuple[Literal["counter", "gauge"], str]]] = {
     "etp_gateway_bids_stored_total": ("counter", "Bids stored."),
     "etp_gateway_transactions_total": ("counter", "Transactions of the database."),
     "etp_gateway_store_failures_total": ("counter", "Transactions that failed, and were tried again."),
+    "etp_gateway_durable_seconds": ("histogram", "From a message of rows or bids to its being durable."),
     "etp_gateway_telemetry_dropped_total": ("counter", "Telemetry that found no room before the database."),
     "etp_gateway_trades_total": ("counter", "Trades of the whole market, since the database began."),
     "etp_gateway_traded_watt_hours_total": ("counter", "Their energy."),
@@ -53,7 +56,9 @@ METRICS: Final[Mapping[str, tuple[Literal["counter", "gauge"], str]]] = {
 def exposition(readings: Readings) -> str:
     """All metrics of a gateway in Prometheus' text format."""
     plain = [_family(name, [Sample("", {}, value)]) for name, value in _values(readings).items()]
-    return text([_family("etp_gateway_nodes", list(_nodes(readings.snapshot))), *plain, *of_process(readings.process)])
+    nodes = _family("etp_gateway_nodes", list(_nodes(readings.snapshot)))
+    durable = _family("etp_gateway_durable_seconds", histogram(readings.durable, {}))
+    return text([nodes, *plain, durable, *of_process(readings.process)])
 
 
 def _family(name: str, samples: list[Sample]) -> Family:

@@ -65,10 +65,11 @@ class Watch:
     counts: Counts = field(default_factory=Counts)
     dropped: int = 0
     """What the node says that it dropped."""
-    _status: events.BESSNodeStatus | events.AggregatorStatus | None = None
-    _lot: tuple[int, int] = (0, 0)
-    """(lot_id, energy_wh) that is open."""
-    _closed: int = 0
+    status: events.BESSNodeStatus | events.AggregatorStatus | None = None
+    """What the node showed of itself last."""
+    lot: OpenLotBody = OpenLotBody(lot_id=0)
+    """The one that is open."""
+    closed: int = 0
     """The newest lot that has ended: what is told of it later was true earlier."""
     _sampled_us: int = -SAMPLE_US
 
@@ -87,25 +88,37 @@ class Watch:
         if oversized(item.body) is not None or not 0 <= item.time_us <= LAST_TIME_US:
             self.counts.wrong += 1
             return
-        told: dict[str, Any] = {
-            "node": str(self.device_id),
-            "time_us": item.time_us,
-            "market_us": min(self.market.at(item.time_us), LAST_TIME_US),
-        }
+        told: dict[str, Any] = {"node": str(self.device_id), **self._times(item.time_us)}
         tell(self, body, told, seen, now_us)
 
     def ended(self, lot_id: int) -> None:
         """A lot is closed: its row came."""
-        self._closed = max(self._closed, lot_id)
-        if self._lot[0] == lot_id:
-            self._lot = (0, 0)
+        self.closed = max(self.closed, lot_id)
+        if self.lot.lot_id == lot_id:
+            self.lot = OpenLotBody(lot_id=0)
+
+    def follow(self, before: "Watch") -> None:
+        """What the node's connection before this one showed is still true: nothing of it begins anew."""
+        self.status, self.lot, self.closed = before.status, before.lot, before.closed
 
     def gone(self, now_us: int) -> list[Event]:
         """The connection ended."""
-        if self._status is None:
+        if self.status is None:
             return []
-        market_us = min(self.market.at(now_us), LAST_TIME_US)
-        return [replace(self._status, online=False, time_us=now_us, market_us=market_us)]
+        return [replace(self.status, online=False, **self._times(now_us))]
+
+    def again(self, now_us: int) -> list[Event]:
+        """What the node showed last, as of now: somebody took it to be gone."""
+        if self.status is None:
+            return []
+        told: dict[str, Any] = {"node": str(self.device_id), **self._times(now_us)}
+        shown: list[Event] = [replace(self.status, **self._times(now_us))]
+        if self.lot.lot_id and self.lot.energy_wh:
+            shown += [self._started(self.lot, told), _update(self.lot.lot_id, self.lot, told)]
+        return shown
+
+    def _times(self, time_us: int) -> dict[str, int]:
+        return {"time_us": time_us, "market_us": min(self.market.at(time_us), LAST_TIME_US)}
 
     # -- by kind
 
@@ -131,7 +144,7 @@ class Watch:
         self._shows(status, seen, now_us)
 
     def _shows(self, status: events.BESSNodeStatus | events.AggregatorStatus, seen: Observation, now_us: int) -> None:
-        self._status = status
+        self.status = status
         seen.told.append(status)
         seen.traces.statuses[self.device_id] = (stored_form(status).decode(), now_us)
 
@@ -159,24 +172,28 @@ class Watch:
         seen.traces.metrics[self.device_id] = stored_form(event).decode()
 
     def _open_lot(self, body: OpenLotBody, told: dict[str, Any], seen: Observation, now_us: int) -> None:  # noqa: ARG002
-        lot_id, before = body.lot_id, self._lot
-        if lot_id and lot_id <= self._closed:
+        lot_id, before = body.lot_id, self.lot
+        if lot_id and lot_id <= self.closed:
             return
-        if before[0] and lot_id != before[0] and before[0] > self._closed:
-            seen.told.append(_update(before[0], OpenLotBody(lot_id=before[0]), told))
-        self._lot = (lot_id, body.energy_wh)
+        if before.lot_id and lot_id != before.lot_id and before.lot_id > self.closed:
+            seen.told.append(_update(before.lot_id, OpenLotBody(lot_id=before.lot_id), told))
+        self.lot = body
         if not lot_id or not body.energy_wh:
             return
-        if lot_id != before[0]:
-            started = events.AuctionStarted(
-                lot_id=str(lot_id),
-                mechanism=body.mechanism,
-                energy_wh=body.energy_wh,
-                reserve_micro_per_kwh=body.reserve_micro_per_kwh,
-                **told,
-            )
-            seen.told.append(started)
+        if lot_id != before.lot_id:
+            seen.told.append(self._started(body, told))
         seen.told.append(_update(lot_id, body, told))
+
+    def _started(self, body: OpenLotBody, told: dict[str, Any]) -> Event:
+        """A lot is open: since it opened, which a new connection or gateway hears of later."""
+        opened_us = min(body.opened_us or told["time_us"], told["time_us"])
+        return events.AuctionStarted(
+            lot_id=str(body.lot_id),
+            mechanism=body.mechanism,
+            energy_wh=body.energy_wh,
+            reserve_micro_per_kwh=body.reserve_micro_per_kwh,
+            **(told | self._times(opened_us)),
+        )
 
     def _depleted(self, body: LevelBody, told: dict[str, Any], seen: Observation, now_us: int) -> None:  # noqa: ARG002
         seen.told.append(events.EnergyDepleted(stored_wh=body.stored_wh, **told))
@@ -225,12 +242,21 @@ def _update(lot_id: int, body: OpenLotBody, told: dict[str, Any]) -> events.LotU
     return events.LotUpdated(
         lot_id=str(lot_id),
         energy_wh=body.energy_wh,
-        ask_micro_per_kwh=body.ask_micro_per_kwh,
+        ask_micro_per_kwh=_ask(body),
         standing_micro_per_kwh=body.standing_micro_per_kwh if shown else None,
         bidders=body.bidders if shown else None,
         closes_us=body.closes_us if shown else None,
         **told,
     )
+
+
+def _ask(body: OpenLotBody) -> int | None:
+    """What a bid must reach, as far as everybody may know it: an ask that says more than that is not told.
+
+    A sealed lot's ask is its reserve, whatever is bid; behind a hidden reserve there is an ask once somebody leads.
+    """
+    hidden = body.reserve_micro_per_kwh is None and body.standing_micro_per_kwh is None
+    return body.reserve_micro_per_kwh if hidden or body.mechanism != ENGLISH else body.ask_micro_per_kwh
 
 
 def _is_whole(histogram: HistogramBody) -> bool:

@@ -18,8 +18,9 @@ SCHEMES: Final = {
     "cookie": {
         "type": "apiKey",
         "in": "cookie",
-        "name": COOKIE,
-        "description": "a session, for browsers: set by a login",
+        "name": f"__Host-{COOKIE}",
+        "description": "a session, for browsers: set by a login; by http without the prefix, and at another port than the"
+        " usual one with that port behind it",
     },
     "key": {
         "type": "http",

@@ -12,6 +12,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary,
 from gateway import tables
 from gateway.bodies import MOST_COUNT
 
+MOST_HELD: Final = 5_000
+"""Bids that came before their lot's row and are told with it: the lot's first ones, as many as REST shows. A node that made up
+a million could otherwise have them all told in one transaction."""
 _TYPES: Final = (
     (tables.U64, "bigint"),
     (BigInteger, "bigint"),
@@ -203,6 +206,15 @@ FIRST_BIDS: Final = Statement(
     " WHERE p.battery = f.battery AND p.fork = f.fork AND p.number = f.number",
     reads=True,
 )
+HELD_BIDS: Final = Statement(
+    _KEY,
+    ", h AS (SELECT b.*, ROW_NUMBER() OVER (PARTITION BY b.battery, b.lot_id ORDER BY b.fork, b.number) AS place"  # noqa: S608
+    " FROM k CROSS JOIN bids b WHERE b.battery = k.battery AND b.lot_id = k.lot_id)"
+    " SELECT battery, fork, number, lot_id, bidder, message_id, energy_wh, price_micro_per_kwh, state, time_us FROM h"
+    f" WHERE place <= {MOST_HELD}",
+    reads=True,
+)
+"""Bids of a lot that came before its row did."""
 SEEN_ROWS: Final = Statement(
     (("device_id", "bigint"), ("fork", "integer"), ("seq", "bigint"), ("hash", "text")),
     "SELECT DISTINCT k.device_id, k.seq FROM k CROSS JOIN rows r WHERE r.device_id = k.device_id AND r.fork < k.fork"
@@ -220,6 +232,20 @@ SEEN_BIDS: Final = Statement(
     " AND b.time_us = k.time_us",
     reads=True,
 )
+OWED_EARLY: Final = Statement(
+    _KEY,
+    "SELECT r.device_id, r.fork, r.seq, r.hash, r.lot_id, r.state, r.time_us, r.body FROM k CROSS JOIN rows r"
+    " WHERE r.device_id = k.battery AND r.lot_id = k.lot_id AND r.kind = 'settlement'",
+    reads=True,
+)
+"""Payments that came before their trades: journals of older versions say so."""
+NEWEST_BID: Final = Statement(
+    (("device_id", "bigint"), ("fork", "integer"), ("bid", "bigint")),
+    "SELECT b.number, b.lot_id, b.bidder, b.message_id, b.energy_wh, b.price_micro_per_kwh, b.state, b.time_us FROM bids b"
+    " WHERE b.battery = (SELECT device_id FROM k) AND b.fork = (SELECT fork FROM k) AND b.number <= (SELECT bid FROM k)"
+    " ORDER BY b.number DESC LIMIT 1",
+    reads=True,
+)
 META: Final = Statement(
     (("name", "text"),), "SELECT m.name, m.value FROM k CROSS JOIN meta m WHERE m.name = k.name", reads=True
 )
@@ -230,11 +256,12 @@ NUMBERED: Final = Statement(
 )
 """What a bus has numbered."""
 OLD_EVENTS: Final = Statement(
-    (("number", "bigint"), ("most", "bigint")),
-    "SELECT e.number, e.time_us FROM events e WHERE e.number > (SELECT number FROM k)"
-    " ORDER BY e.number LIMIT (SELECT most FROM k)",
+    (("before_us", "bigint"), ("most", "bigint")),
+    "SELECT e.number, e.seq FROM events e WHERE e.time_us < (SELECT before_us FROM k) AND e.seq IS NOT NULL"
+    " ORDER BY e.time_us, e.number LIMIT (SELECT most FROM k)",
     reads=True,
 )
+"""By time, not by number: events of a node whose clock is ahead hold up no others. What a bus has not told yet stays."""
 DROP_EVENTS: Final = Statement((("number", "bigint"),), "DELETE FROM events WHERE number IN (SELECT number FROM k)")
 OLD_SAMPLES: Final = Statement(
     (("device_id", "bigint"), ("before_us", "bigint"), ("most", "bigint")),

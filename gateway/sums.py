@@ -6,9 +6,10 @@ over the days of members is made of whole days from the rollups and of hours fro
 
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, func, literal_column, select, union_all
+from sqlalchemy import ColumnElement, Float, Select, Table, case, func, literal_column, select, union_all
 
 from gateway import rollups, tables
+from gateway.bodies import MOST_COUNT
 from gateway.rollups import DAY_US, HOUR_US
 
 MOST_GROUPS: Final = 10_000
@@ -17,6 +18,7 @@ _MEASURES: Final = (
     *("trades", "energy_wh", "paid_micro", "feed_in_wh", "feed_in_micro", "first_wh", "first_micro"),
     *("w2", "w2p", "w2p2"),
 )
+_HALF: Final = 1 << 32
 _MEMBERS: Final = {"battery": rollups.BATTERIES, "aggregator": rollups.AGGREGATORS}
 
 
@@ -38,13 +40,32 @@ class Part(NamedTuple):
     conditions: list[ColumnElement[bool]]
 
 
+def capped_sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A column added up, 0 without rows; an integer's sum stops at what JSON's readers know exactly, as those that are stored do.
+
+    SQLite fails where a sum does not fit into 64 bits, and a thousand sums at their cap do not: so the halves of 32 bits are added up.
+    """
+    if isinstance(column.type, Float):
+        return func.coalesce(func.sum(column), 0.0)
+    high = func.coalesce(func.sum(column.op("/")(_constant(_HALF))), _constant(0))
+    low = func.coalesce(func.sum(column.op("%")(_constant(_HALF))), _constant(0))
+    most, half = _constant(MOST_COUNT), _constant(_HALF)
+    total = high * half + low
+    return case((total > most, most), else_=total)
+
+
+def _constant(value: int) -> ColumnElement[int]:
+    """In the text, not as a parameter: the database sees that two sums are the same one."""
+    return literal_column(str(value))
+
+
 def query(asked: Question) -> Select[Any]:
     """The query whose rows (key, measures) are the answer."""
     parts = _parts(asked)
     if len(parts) == 1:
         return _grouped(*parts[0])
     rows = union_all(*(select(_keyed(part.key), *_measured(part)).where(*part.conditions) for part in parts)).subquery()
-    measures = [func.sum(rows.c[name]).label(name) for name in _MEASURES]
+    measures = [capped_sum(rows.c[name]).label(name) for name in _MEASURES]
     return select(rows.c.key, *measures).group_by(rows.c.key).limit(MOST_GROUPS + 1)
 
 
@@ -132,6 +153,6 @@ def _hour_of_day(column: str) -> ColumnElement[int]:
 
 
 def _grouped(table: Table, key: ColumnElement[Any] | None, conditions: list[ColumnElement[bool]]) -> Select[Any]:
-    measures = [func.sum(table.c[name]).label(name) for name in _MEASURES]
+    measures = [capped_sum(table.c[name]).label(name) for name in _MEASURES]
     found = select(_keyed(key), *measures).where(*conditions).limit(MOST_GROUPS + 1)
     return found if key is None else found.group_by(key)

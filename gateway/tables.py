@@ -44,7 +44,7 @@ class U64(TypeDecorator[int]):
 metadata = MetaData()
 
 meta = Table("meta", metadata, Column("name", String(40), primary_key=True), Column("value", Text, nullable=False))
-"""`epoch`: random, of this store. `seq_mark`: no event was ever given a higher number."""
+"""`epoch`: random, of this store. `seq_mark`: no event was ever given a higher number; `forgotten`: the highest one that was swept."""
 
 nodes = Table(
     "nodes",

@@ -6,16 +6,19 @@ transaction is durable, and was never if it fails.
 """
 
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from gateway import events, statements
-from gateway.batch import Batch, Position
+from gateway.batch import Batch, CheckedRow, Position, RowError, checked
+from gateway.bodies import SettlementBody
 from gateway.rollups import rolled_up
 from gateway.statements import Statement
 from gateway.translate import (
+    Early,
     First,
     Known,
     LotFacts,
@@ -30,6 +33,7 @@ from gateway.translate import (
     translate_row,
     unsigned,
 )
+from runtime.feed.wire import FeedBid, FeedRow
 
 MOST_FORKS: Final = 2**31 - 2
 """What the column holds."""
@@ -222,7 +226,7 @@ def _unseen(batches: list[Batch]) -> Generator[Request, Answer, list[Batch]]:
 def _translated(batches: Sequence[Batch]) -> Generator[Request, Answer, Writes]:
     questions = Questions()
     for batch in batches:
-        ask(questions, batch.origin, batch.rows)
+        ask(questions, batch.origin, batch.rows, batch.bids)
     known = yield from _known(questions)
     writes = Writes()
     for batch in batches:
@@ -243,12 +247,30 @@ def _known(questions: Questions) -> Generator[Request, Answer, Known]:
         known.lots[unsigned(battery), lot_id] = LotFacts(bidders, first)
     for battery, lot_id, aggregator, delivery, settlement in (yield Request(statements.KNOWN_TRADES, trades)):
         known.trades[unsigned(battery), lot_id] = TradeFacts(unsigned(aggregator), delivery, settlement)
+    fresh = sorted((signed(key[0]), key[1]) for key in questions.confirmed - known.trades.keys())
+    for battery, fork, *columns in sorted((yield Request(statements.OWED_EARLY, fresh))):
+        row = _restored(columns)
+        if row is not None and isinstance(row.body, SettlementBody):
+            known.early.setdefault((unsigned(battery), row.lot_id), []).append(Early(fork, row, row.body))
     known.firsts = {key: {} for key in questions.ended if key not in known.lots}
     wanted = [key for key in ended if (unsigned(key[0]), key[1]) in known.firsts]
     for battery, lot_id, bidder, fork, number, price in sorted((yield Request(statements.FIRST_BIDS, wanted))):
         # Sorted: of a bidder's bids in two copies of a journal the first one stands.
         known.firsts[unsigned(battery), lot_id].setdefault(unsigned(bidder), First(fork, number, price))
+    for battery, fork, number, lot_id, bidder, message_id, *terms in sorted(
+        (yield Request(statements.HELD_BIDS, wanted))
+    ):
+        bid = FeedBid(number, lot_id, unsigned(bidder), unsigned(message_id), *terms)
+        known.held.setdefault((unsigned(battery), lot_id), []).append((fork, bid))
     return known
+
+
+def _restored(columns: Sequence[Any]) -> CheckedRow | None:
+    """A payment out of the table."""
+    seq, digest, lot_id, state, time_us, text = columns
+    with suppress(RowError):  # an older version took what this one does not
+        return checked(FeedRow(seq, digest, "settlement", lot_id, state, time_us, msgspec.json.decode(text)), "bess")
+    return None
 
 
 def _put(writes: Writes, now_us: int) -> Generator[Request, Answer, None]:
@@ -317,7 +339,7 @@ def locate(node: NodeFacts, now_us: int, numbers: Numbers) -> Generator[Request,
 def fork(node: NodeFacts, position: Position, now_us: int, numbers: Numbers) -> Generator[Request, Answer, Located]:
     """The journal is not the one that ended at `position`: it is taken from its first row on."""
     place = (yield from _places([node.device_id])).get(node.device_id)
-    if place is None or place.position != position or place.journal != node.journal:
+    if place is None or place.position != position._replace(newest=None) or place.journal != node.journal:
         return Located("its journal was taken over by another connection; connect again", None, [], [])
     place = Place(node.role, node.journal, place.fork + 1, 0, "", 0)
     return (yield from _begin(node, place, "journal_forked", now_us, numbers))
@@ -351,7 +373,16 @@ def _begin(
             )
         )
     told, rows = yield from _tell(told, numbers)
-    return Located(None, place.position, told, rows)
+    newest = yield from _newest_bid(node.device_id, place)
+    return Located(None, place.position._replace(newest=newest), told, rows)
+
+
+def _newest_bid(device_id: int, place: Place) -> Generator[Request, Answer, FeedBid | None]:
+    """The last bid that is stored of this very copy of the journal: those that it shares with earlier ones stand under them."""
+    found = yield Request(statements.NEWEST_BID, [(signed(device_id), place.fork, place.bid)])
+    for number, lot_id, bidder, message_id, *rest in found:
+        return FeedBid(number, lot_id, unsigned(bidder), unsigned(message_id), *rest)
+    return None
 
 
 # -- what nodes show of themselves
@@ -398,12 +429,19 @@ def store_traces(traces: Traces) -> Generator[Request, Answer, None]:
 # -- what is old
 
 
-def drop_old_events(after: int, before_us: int, most: int) -> Generator[Request, Answer, int | None]:
-    """Forget events of before an instant, of the `most` that come after number `after`. Where to go on; None: no more."""
-    found = yield Request(statements.OLD_EVENTS, [(after, most)])
-    old = [(number,) for number, time_us in found if time_us < before_us]
-    yield Request(statements.DROP_EVENTS, old)
-    return int(found[-1][0]) if old and len(found) == most else None
+FORGOTTEN: Final = "forgotten"
+"""In `meta`: the highest seq of an event that is forgotten. Who resumes from before it may have missed something."""
+
+
+def drop_old_events(before_us: int, most: int) -> Generator[Request, Answer, int]:
+    """Forget up to `most` events of before an instant. How many there were."""
+    found = yield Request(statements.OLD_EVENTS, [(before_us, most)])
+    yield Request(statements.DROP_EVENTS, [(number,) for number, _ in found])
+    newest = max((seq for _, seq in found if seq is not None), default=0)
+    if newest:
+        before = max([int(value) for _, value in (yield Request(statements.META, [(FORGOTTEN,)]))], default=0)
+        yield Request(statements.PUT_META, [(FORGOTTEN, str(max(newest, before)))])
+    return len(found)
 
 
 def drop_old_samples(device_id: int, before_us: int, most: int) -> Generator[Request, Answer, int]:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from solders.signature import Signature
 
+from etp.record import NO_LOT
 from etp.units import MicroPerKwh, Wh, money
 from gateway import events
 from gateway.batch import CheckedRow, Origin
@@ -29,6 +30,8 @@ from runtime.feed.wire import FeedBid
 HOUR_US: Final = 3_600_000_000
 FINAL: Final = frozenset({"settled", "refunded"})
 """Nothing follows these on the chain; a restored older journal that goes through the states again changes nothing."""
+STANDING: Final = "standing"
+"""The state of a bid that took part; the others say why one did not."""
 _KWH: Final = 1_000
 
 Key: TypeAlias = tuple[int, int]
@@ -61,6 +64,14 @@ class TradeFacts:
     settlement: str | None
 
 
+class Early(NamedTuple):
+    """A payment whose trade is not known."""
+
+    fork: int
+    row: CheckedRow
+    body: SettlementBody
+
+
 @dataclass(slots=True)
 class Known:
     """What the store has of the lots and trades that a transaction is about."""
@@ -69,6 +80,10 @@ class Known:
     firsts: dict[Key, dict[int, First]] = field(default_factory=dict)
     """By bidder; of the lots whose end is in this transaction."""
     trades: dict[Key, TradeFacts] = field(default_factory=dict)
+    early: dict[Key, list[Early]] = field(default_factory=dict)
+    """Payments whose trade is not known: it follows them in journals of older versions."""
+    held: dict[Key, list[tuple[int, FeedBid]]] = field(default_factory=dict)
+    """(fork, bid) of lots whose end no row has shown yet, in order of arrival: they are told with it."""
 
 
 @dataclass(slots=True)
@@ -137,13 +152,17 @@ class Questions:
     ended: set[Key] = field(default_factory=set)
     """Lots whose end is among them."""
     auctions: set[Key] = field(default_factory=set)
-    """Lots that their trades were bid for in."""
+    """Lots that their trades were bid for in, and those of bids."""
     trades: set[Key] = field(default_factory=set)
+    """Trades that are among them, or what is owed or delivered for them."""
+    confirmed: set[Key] = field(default_factory=set)
+    """Trades that are among them."""
 
 
-def ask(questions: Questions, origin: Origin, rows: Iterable[CheckedRow]) -> None:
-    """Add what these rows need."""
+def ask(questions: Questions, origin: Origin, rows: Iterable[CheckedRow], bids: Iterable[FeedBid] = ()) -> None:
+    """Add what these rows and bids need."""
     battery = origin.device_id
+    questions.auctions.update((battery, bid.lot_id) for bid in bids)
     for row in rows:
         body = row.body
         if isinstance(body, LotBody):
@@ -151,6 +170,7 @@ def ask(questions: Questions, origin: Origin, rows: Iterable[CheckedRow]) -> Non
         elif isinstance(body, TradeBody):
             questions.auctions.add((battery, row.lot_id if body.auction_id is None else body.auction_id))
             questions.trades.add((battery, row.lot_id))
+            questions.confirmed.add((battery, row.lot_id))
         elif isinstance(body, SettlementBody | EnergyBody):
             questions.trades.add((battery, row.lot_id))
 
@@ -159,16 +179,27 @@ def ask(questions: Questions, origin: Origin, rows: Iterable[CheckedRow]) -> Non
 
 
 def translate_bid(origin: Origin, bid: FeedBid, known: Known, writes: Writes) -> None:
-    """A bid of a lot that is closed."""
-    battery, time_us = origin.device_id, bid.time_us
+    """A bid. It is told once its lot's row is here: the node's word alone does not say that the lot has ended."""
+    battery, key = origin.device_id, (origin.device_id, bid.lot_id)
     writes.bids.append(
         (
             signed(battery), origin.fork, bid.number, bid.lot_id, signed(bid.bidder), signed(bid.message_id),
-            bid.energy_wh, bid.price_micro_per_kwh, bid.state, time_us,
+            bid.energy_wh, bid.price_micro_per_kwh, bid.state, bid.time_us,
         )
     )  # fmt: skip
+    firsts = known.firsts.get(key)
+    if firsts is not None and bid.state == STANDING:
+        firsts.setdefault(bid.bidder, First(origin.fork, bid.number, bid.price_micro_per_kwh))
+    if bid.lot_id == NO_LOT or key in known.lots:
+        _tell_bid(origin, origin.fork, bid, writes)
+    else:
+        known.held.setdefault(key, []).append((origin.fork, bid))
+
+
+def _tell_bid(origin: Origin, fork: int, bid: FeedBid, writes: Writes) -> None:
+    battery, time_us = origin.device_id, bid.time_us
     told: dict[str, Any] = {
-        "id": f"{battery}/{origin.fork}/b{bid.number}",
+        "id": f"{battery}/{fork}/b{bid.number}",
         "node": str(battery),
         "time_us": time_us,
         "market_us": origin.market_us(time_us),
@@ -178,13 +209,10 @@ def translate_bid(origin: Origin, bid: FeedBid, known: Known, writes: Writes) ->
         "energy_wh": bid.energy_wh,
         "price_micro_per_kwh": bid.price_micro_per_kwh,
     }
-    if bid.state != "standing":
+    if bid.state == STANDING:
+        writes.told.append(events.BidPlaced(**told))
+    else:
         writes.told.append(events.BidRejected(code=bid.state, **told))
-        return
-    writes.told.append(events.BidPlaced(**told))
-    firsts = known.firsts.get((battery, bid.lot_id))
-    if firsts is not None:
-        firsts.setdefault(bid.bidder, First(origin.fork, bid.number, bid.price_micro_per_kwh))
 
 
 # -- rows
@@ -215,6 +243,8 @@ def _lot(origin: Origin, row: CheckedRow, body: LotBody, known: Known, writes: W
     key = (origin.device_id, row.lot_id)
     if key in known.lots:
         return
+    for fork, bid in known.held.pop(key, ()):
+        _tell_bid(origin, fork, bid, writes)
     firsts = known.firsts.get(key, {})
     bidders = len(firsts) if body.bidders is None else body.bidders
     first = min(firsts.values()).price_micro_per_kwh if firsts else None
@@ -315,6 +345,8 @@ def _trade(origin: Origin, row: CheckedRow, body: TradeBody, known: Known, write
             **_who(origin, row),
         )
     )
+    for early in known.early.pop(key, ()):
+        _settlement(origin._replace(fork=early.fork), early.row, early.body, known, writes)
 
 
 def _add(sums: list[float], body: TradeBody, *, first: int | None, feed_in: int | None) -> None:
@@ -349,7 +381,10 @@ def _energy(origin: Origin, row: CheckedRow, body: EnergyBody, known: Known, wri
 def _settlement(origin: Origin, row: CheckedRow, body: SettlementBody, known: Known, writes: Writes) -> None:
     key = (origin.device_id, row.lot_id)
     trade = known.trades.get(key)
-    if trade is None or trade.settlement in FINAL or trade.aggregator != body.bidder:
+    if trade is None:
+        known.early.setdefault(key, []).append(Early(origin.fork, row, body))
+        return
+    if trade.settlement in FINAL or trade.aggregator != body.bidder:
         return
     trade.settlement = row.state
     signature = str(Signature.from_bytes(bytes.fromhex(body.signature))) if body.signature else None

@@ -103,5 +103,9 @@ def gateway(*, ready: bool = True) -> str:
         **{name: [] for name in ("aggregators", "lots", "trades")},
     )
     counts = {"rows": 1, "bids": 2, "transactions": 3, "failures": 4, "dropped": 5}
-    own = gateway_metrics.Readings(ready=ready, snapshot=snapshot, clients=6, feeds=7, process=PROCESS, **counts)
+    durable = Histogram()
+    for milliseconds in (2.0, 8.0):
+        durable.record(milliseconds)
+    shown = {"clients": 6, "feeds": 7, "durable": durable.as_dict(), "process": PROCESS}
+    own = gateway_metrics.Readings(ready=ready, snapshot=snapshot, **shown, **counts)
     return gateway_metrics.exposition(own) + text(of_nodes(snapshot))

@@ -2,7 +2,7 @@
 
 import hmac
 import os
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Annotated, Any
 
 import structlog
@@ -14,10 +14,10 @@ from starlette.requests import HTTPConnection
 
 from etp.clock import Now
 from gateway.access import (
-    COOKIE,
     KEY_ID_BYTES,
     LOCAL_USER,
     LONGEST_TOKEN,
+    NOBODY,
     SAFE_METHODS,
     SECRET_BYTES,
     Asker,
@@ -25,6 +25,7 @@ from gateway.access import (
     RoleName,
     api_key,
     bearer,
+    cookie_in,
     origin_allowed,
     parse_api_key,
     session_ends_us,
@@ -57,7 +58,7 @@ class Access:
         is_open: bool = False,
         origins: Iterable[str] = (),
     ) -> None:
-        self.accounts = Accounts(engine, limits.audit_lines)
+        self.accounts = Accounts(engine, limits.audit_lines, round(timing.revoked_s * _US))
         self.passwords = Passwords(limits)
         self.is_open = is_open
         self.origins = tuple(origins)
@@ -77,7 +78,7 @@ class Access:
         now_us = self._clock().wall_us
         if await self.accounts.user(LOCAL_USER) is None:
             await self.accounts.add_user(LOCAL_USER, "admin", None, now_us)
-        return await self.new_link(LOCAL_USER, by="start")
+        return await self.new_link(LOCAL_USER, by="gateway start")
 
     # -- who is it
 
@@ -89,7 +90,7 @@ class Access:
             if found is None:
                 raise ProblemError(401, f"the API key is unknown or revoked; {LOGIN_HINT}")
             return found
-        cookie = connection.cookies.get(COOKIE)
+        cookie = session_cookie(connection)
         if cookie is not None and len(cookie) <= LONGEST_TOKEN:
             session = await self._of_session(stored(cookie))
             if session is not None:
@@ -127,12 +128,12 @@ class Access:
             await self._touch(self.accounts.used_key(row.key_id, now_us))
         return Principal(row.name, row.scope, "api_key", row.key_id.encode())
 
-    async def _of_session(self, token: bytes) -> Principal | None:
+    async def _of_session(self, token: bytes, *, is_use: bool = True) -> Principal | None:
         row = await self.accounts.session(token)
         now_us = self._clock().wall_us
         if row is None or now_us >= session_ends_us(row.created_us, row.used_us, self._timing):
             return None
-        if now_us - row.used_us >= self._timing.used_s * _US:
+        if is_use and now_us - row.used_us >= self._timing.used_s * _US:
             ends_us = session_ends_us(row.created_us, now_us, self._timing)
             await self._touch(self.accounts.used_session(token, now_us=now_us, expires_us=ends_us))
         return Principal(row.user, row.role, "session", token)
@@ -154,13 +155,13 @@ class Access:
         return await self._of_session(stored(token))
 
     async def still(self, principal: Principal) -> bool:
-        """Whether a principal of before is one now."""
+        """Whether a principal of before is one now. To be looked up is no use of a session: one ends behind a forgotten page."""
         if principal.via == "open":
             return self.is_open
         if principal.via == "api_key":
             row = await self.accounts.key(principal.handle.decode())
             return row is not None and row.revoked_us is None
-        return await self._of_session(principal.handle) is not None
+        return await self._of_session(principal.handle, is_use=False) is not None
 
     # -- logging in and out
 
@@ -170,15 +171,15 @@ class Access:
         for rates, key in ((self._by_address, asked.network), (self._by_name, name[:64])):
             wait_s = rates.refused_s(key, now_s)
             if wait_s is not None:
-                await self._note_refused("nobody", asked, "login_refused", "too many attempts")
+                await self._note_refused(NOBODY, asked, "login_refused", "too many attempts")
                 raise ProblemError(429, "too many logins: wait before the next attempt", retry_after_s=wait_s)
         user = None if wrong_name(name) else await self.accounts.user(name)
         if not await self.passwords.matches(password, user.password if user else None) or user is None:
             # The name is not written down where it is no account: people type their password there.
-            await self._note(user.name if user else "unknown", asked.address, "login_failed", "password")
+            await self._note(user.name if user else NOBODY, asked.address, "login_failed", "password")
             raise ProblemError(401, "name or password is wrong")
         await self._note(user.name, asked.address, "login", "password")
-        return await self._begin(user.name, before)
+        return await self._begin(user, before)
 
     async def redeem(self, token: str, asked: Asker, before: str | None) -> str:
         """A new session's token for a link's, which works once. Raises ProblemError.
@@ -186,17 +187,17 @@ class Access:
         Nobody guesses 256 random bits, so that wrong ones take no attempt from those who log in.
         """
         user = await self.accounts.use_link(stored(token[:LONGEST_TOKEN]), self._clock().wall_us)
-        if user is None or await self.accounts.user(user) is None:
-            await self._note_refused("unknown", asked, "login_failed", "link")
+        if user is None:
+            await self._note_refused(NOBODY, asked, "login_failed", "link")
             raise ProblemError(
                 401, "the link was used already, is over, or never was: make another one with `etp gateway link`"
             )
-        await self._note(user, asked.address, "login", "link")
+        await self._note(user.name, asked.address, "login", "link")
         return await self._begin(user, before)
 
-    async def _begin(self, user: str, before: str | None) -> str:
+    async def _begin(self, user: Row[Any], before: str | None) -> str:
         token, now_us = text_of(os.urandom(SECRET_BYTES)), self._clock().wall_us
-        await self.accounts.begin_session(
+        begun = await self.accounts.begin_session(
             stored(token),
             user,
             now_us=now_us,
@@ -204,6 +205,8 @@ class Access:
             most=self._limits.sessions_per_user,
             before=stored(before[:LONGEST_TOKEN]) if before else None,
         )
+        if not begun:
+            raise ProblemError(401, "the account is gone")
         return token
 
     async def logout(self, principal: Principal, address: str) -> None:
@@ -232,12 +235,18 @@ class Access:
             raise ProblemError(409, f"there is an account {name!r} already: choose another name") from error
         await self._note(by, address, "user_added", f"{name} {role}")
 
-    async def remove_user(self, name: str, *, by: str, address: str = "here") -> None:
-        """The account, its sessions and websockets. Raises ProblemError: 404."""
-        if not await self.accounts.remove_user(name):
+    async def remove_user(self, name: str, *, by: str, address: str = "here") -> Sequence[Row[Any]]:
+        """The account, its sessions and websockets. Raises ProblemError: 404.
+
+        Gives the API keys that go on, where it was an admin: they belong to no account, and it may have copies of some.
+        """
+        role = await self.accounts.remove_user(name)
+        if role is None:
             raise ProblemError(404, f"there is no account {name[:64]!r}: etp gateway user list shows them")
-        await self._note(by, address, "user_removed", name)
         self.on_revoked(lambda other: other.via == "session" and other.name == name)
+        left = await self.accounts.keys_in_force() if role == "admin" else ()
+        await self._note(by, address, "user_removed", f"{name} {role}, {len(left)} keys in force" if left else name)
+        return left
 
     async def add_key(self, name: str, scope: RoleName, *, by: str, address: str = "here") -> tuple[str, str]:
         """(key id, the key, shown once). Raises ProblemError."""
@@ -261,11 +270,10 @@ class Access:
 
     async def new_link(self, user: str, *, by: str, address: str = "here") -> str:
         """A login link's token for a user. Raises ProblemError: 404."""
-        if await self.accounts.user(user) is None:
-            raise ProblemError(404, f"there is no account {user[:64]!r}: etp gateway user add makes one")
         token, now_us = text_of(os.urandom(SECRET_BYTES)), self._clock().wall_us
         expires_us = now_us + round(self._timing.link_s * _US)
-        await self.accounts.add_link(stored(token), user, now_us=now_us, expires_us=expires_us)
+        if not await self.accounts.add_link(stored(token), user, now_us=now_us, expires_us=expires_us):
+            raise ProblemError(404, f"there is no account {user[:64]!r}: etp gateway user add makes one")
         await self._note(by, address, "link_made", user)
         return token
 
@@ -292,6 +300,11 @@ def asker_of(connection: HTTPConnection) -> Asker:
     """Who asks, as the outermost layer found."""
     found: Asker = connection.scope["etp.asker"]
     return found
+
+
+def session_cookie(connection: HTTPConnection) -> str | None:
+    """The session that a browser shows; None: it shows none."""
+    return cookie_in(connection.headers.getlist("cookie"), asker_of(connection).cookie)
 
 
 async def viewer(connection: HTTPConnection) -> Principal:

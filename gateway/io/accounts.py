@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -16,6 +16,7 @@ from gateway.access import RoleName
 from gateway.tables import api_keys, audit, links, sessions, users
 
 LONGEST_DETAIL = 300
+REVOKED_US = 90 * 86_400_000_000
 
 
 class TakenError(Exception):
@@ -25,8 +26,9 @@ class TakenError(Exception):
 class Accounts:
     """The tables behind access."""
 
-    def __init__(self, engine: AsyncEngine, audit_lines: int = 100_000) -> None:
-        self._engine, self._audit_lines = engine, audit_lines
+    def __init__(self, engine: AsyncEngine, audit_lines: int = 100_000, revoked_us: int = REVOKED_US) -> None:
+        """`audit_lines` are kept; a revoked key is forgotten after `revoked_us`."""
+        self._engine, self._audit_lines, self._revoked_us = engine, audit_lines, revoked_us
 
     @asynccontextmanager
     async def _change(self) -> AsyncIterator[AsyncConnection]:
@@ -71,26 +73,36 @@ class Accounts:
         except IntegrityError as error:
             raise TakenError(name) from error
 
-    async def remove_user(self, name: str) -> bool:
-        """The account, its sessions and its links. Whether there was one."""
+    async def remove_user(self, name: str) -> RoleName | None:
+        """The account, its sessions and its links. What it was; None: there was none."""
         async with self._change() as connection:
-            found = await connection.execute(delete(users).where(users.c.name == name))
+            found = await connection.execute(delete(users).where(users.c.name == name).returning(users.c.role))
+            role: RoleName | None = found.scalar_one_or_none()
             await connection.execute(delete(sessions).where(sessions.c.user == name))
             await connection.execute(delete(links).where(links.c.user == name))
-            return found.rowcount > 0
+            return role
 
     # -- sessions
 
     async def begin_session(
-        self, token: bytes, user: str, *, now_us: int, expires_us: int, most: int, before: bytes | None
-    ) -> None:
-        """A session in place of `before`; of one user the `most` newest are kept, and none that is over."""
+        self, token: bytes, account: Row[Any], *, now_us: int, expires_us: int, most: int, before: bytes | None
+    ) -> bool:
+        """A session in place of `before`; of one user the `most` newest are kept, and none that is over.
+
+        Whether the account is there: one that was removed meanwhile has none, nor has its namesake that was made since.
+        """
+        user = account.name
+        holder = (
+            select(literal(token, sessions.c.token.type), users.c.name, *map(literal, (now_us, now_us, expires_us)))
+            .where(users.c.name == user, users.c.created_us == account.created_us)
+            .with_for_update(
+                read=True, key_share=True
+            )  # PostgreSQL: who removes the account waits, and sees the session
+        )
+        names = ["token", "user", "created_us", "used_us", "expires_us"]
         async with self._change() as connection:
-            await connection.execute(
-                insert(sessions).values(
-                    token=token, user=user, created_us=now_us, used_us=now_us, expires_us=expires_us
-                )
-            )
+            if (await connection.execute(insert(sessions).from_select(names, holder))).rowcount != 1:
+                return False
             if before is not None:
                 await connection.execute(delete(sessions).where(sessions.c.token == before))
             await connection.execute(delete(sessions).where(sessions.c.expires_us <= now_us))
@@ -102,6 +114,7 @@ class Accounts:
             )
             surplus = delete(sessions).where(sessions.c.user == user, sessions.c.token.not_in(kept))
             await connection.execute(surplus)
+            return True
 
     async def session(self, token: bytes) -> Row[Any] | None:
         """(user, role, created_us, used_us, expires_us) of a session whose user is there."""
@@ -130,6 +143,10 @@ class Accounts:
         async with self._change() as connection:
             values = {"key_id": key_id, "secret": secret, "name": name, "scope": scope, "created_us": now_us}
             await connection.execute(insert(api_keys).values(**values))
+            await self._forget_keys(connection, now_us)
+
+    async def _forget_keys(self, connection: AsyncConnection, now_us: int) -> None:
+        await connection.execute(delete(api_keys).where(api_keys.c.revoked_us <= now_us - self._revoked_us))
 
     async def count_keys(self) -> int:
         """Keys that are not revoked."""
@@ -144,6 +161,10 @@ class Accounts:
         """Oldest first."""
         return await self._all(select(api_keys).order_by(api_keys.c.created_us, api_keys.c.key_id))
 
+    async def keys_in_force(self) -> Sequence[Row[Any]]:
+        """Those that are not revoked, oldest first."""
+        return [row for row in await self.all_keys() if row.revoked_us is None]
+
     async def used_key(self, key_id: str, now_us: int) -> None:
         """It was used."""
         async with self._change() as connection:
@@ -157,18 +178,25 @@ class Accounts:
                 .where(api_keys.c.key_id == key_id, api_keys.c.revoked_us.is_(None))
                 .values(revoked_us=now_us)
             )
+            await self._forget_keys(connection, now_us)
             return found.rowcount > 0
 
     # -- links
 
-    async def add_link(self, token: bytes, user: str, *, now_us: int, expires_us: int) -> None:
-        """A link; those that are over are forgotten."""
+    async def add_link(self, token: bytes, user: str, *, now_us: int, expires_us: int) -> bool:
+        """A link; those that are over are forgotten. Whether there is such an account."""
+        holder = (
+            select(literal(token, links.c.token.type), users.c.name, literal(expires_us))
+            .where(users.c.name == user)
+            .with_for_update(read=True, key_share=True)
+        )
         async with self._change() as connection:
-            await connection.execute(insert(links).values(token=token, user=user, expires_us=expires_us))
+            found = await connection.execute(insert(links).from_select(["token", "user", "expires_us"], holder))
             await connection.execute(delete(links).where(links.c.expires_us <= now_us))
+            return found.rowcount == 1
 
-    async def use_link(self, token: bytes, now_us: int) -> str | None:
-        """Whom it logs in, once; None: it does not."""
+    async def use_link(self, token: bytes, now_us: int) -> Row[Any] | None:
+        """The account that it logs in, once; None: it does not."""
         async with self._change() as connection:
             found = await connection.execute(
                 update(links)
@@ -177,8 +205,8 @@ class Accounts:
             )
             if found.rowcount != 1:
                 return None
-            row = (await connection.execute(select(links.c.user).where(links.c.token == token))).one()
-            return str(row[0])
+            holder = select(users).join(links, links.c.user == users.c.name).where(links.c.token == token)
+            return (await connection.execute(holder)).first()
 
     # -- audit
 

@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.websockets import WebSocket
@@ -14,7 +15,8 @@ from etp.io.clock import system_now
 from gateway.access import audiences
 from gateway.io import auth, exporter, rest
 from gateway.io.connection import STREAM_PATH
-from gateway.io.guard import Application, Guard, Receive, Scope, Send
+from gateway.io.database import said
+from gateway.io.guard import DATABASE_AWAY, Application, Guard, Receive, Scope, Send
 from gateway.io.parts import Parts, parts
 from gateway.problem import ProblemError, body_of, headers_of
 from runtime.feed.wire import PATH as FEED_PATH
@@ -58,6 +60,11 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     return problem_response(ProblemError(422, "; ".join(texts)[:1000] + more), request.url.path)
 
 
+async def _on_database(request: Request, error: Exception) -> Response:
+    structlog.get_logger().error("request_failed", path=request.url.path, error=said(error), kind="database")
+    return problem_response(DATABASE_AWAY, request.url.path)
+
+
 async def _on_failure(request: Request, error: Exception) -> Response:
     structlog.get_logger().error("request_failed", path=request.url.path, method=request.method, error=repr(error))
     detail = "the gateway failed at this request: its log says how; please report it"
@@ -79,6 +86,8 @@ def build(with_parts: Parts) -> Application:
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
+    for kind in (SQLAlchemyError, OSError):
+        app.add_exception_handler(kind, _on_database)
     app.add_exception_handler(Exception, _on_failure)
     for router in (rest.router, auth.router, auth.pages, exporter.router):
         app.include_router(router)

@@ -5,9 +5,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from gateway.access import COOKIE
 from gateway.account_schema import AuditLine, Key, LinkToken, Login, MadeKey, NewKey, NewUser, User
-from gateway.io.access import Admin, Viewer, asker_of
+from gateway.io.access import Admin, Viewer, asker_of, session_cookie
 from gateway.io.parts import Parts, parts
 from gateway.problem import ProblemError
 from gateway.schema import Me, Page
@@ -24,12 +23,13 @@ REFUSED: Final = """<!doctype html>
 
 
 def _with_session(response: Response, request: Request, token: str) -> Response:
+    asked = asker_of(request)
     response.set_cookie(
-        COOKIE,
+        asked.cookie,
         token,
         max_age=round(parts(request).timing.session_s),
         path="/",
-        secure=asker_of(request).scheme == "https",
+        secure=asked.scheme == "https",
         httponly=True,
         samesite="strict",
     )
@@ -47,24 +47,27 @@ async def _me(request: Request, token: str) -> Response:
 @router.post("/login", response_model=Me)
 async def login(given: Login, request: Request) -> Response:
     """Log in: sets the session's cookie. At most ten attempts at once of one address."""
-    access, before = parts(request).access, request.cookies.get(COOKIE)
-    return await _me(request, await access.login(given.name, given.password, asker_of(request), before))
+    access = parts(request).access
+    return await _me(
+        request, await access.login(given.name, given.password, asker_of(request), session_cookie(request))
+    )
 
 
 @router.post("/login/link", response_model=Me)
 async def login_by_link(given: LinkToken, request: Request) -> Response:
     """Log in with a one-time link's token: sets the session's cookie."""
-    access, before = parts(request).access, request.cookies.get(COOKIE)
-    return await _me(request, await access.redeem(given.token, asker_of(request), before))
+    access = parts(request).access
+    return await _me(request, await access.redeem(given.token, asker_of(request), session_cookie(request)))
 
 
 @router.post("/logout", status_code=204)
 async def logout(principal: Viewer, request: Request) -> Response:
     """End this session and its websockets."""
-    await parts(request).access.logout(principal, asker_of(request).address)
+    asked = asker_of(request)
+    await parts(request).access.logout(principal, asked.address)
     response = Response(status_code=204)
-    secure = asker_of(request).scheme == "https"
-    response.delete_cookie(COOKIE, path="/", secure=secure, httponly=True, samesite="strict")
+    secure = asked.scheme == "https"
+    response.delete_cookie(asked.cookie, path="/", secure=secure, httponly=True, samesite="strict")
     return response
 
 
@@ -85,7 +88,7 @@ async def open_link(request: Request, token: str | None = None) -> Response:
     if request.headers.get("sec-fetch-dest", "document") != "document":
         raise ProblemError(403, "a login link is opened as a page, not loaded into one")
     try:
-        session = await found.access.redeem(token, asker_of(request), request.cookies.get(COOKIE))
+        session = await found.access.redeem(token, asker_of(request), session_cookie(request))
     except ProblemError as problem:
         if problem.status != 401:  # noqa: PLR2004 - Unauthorized
             raise
@@ -115,7 +118,7 @@ async def users(_: Admin, request: Request) -> list[User]:
 async def add_user(given: NewUser, principal: Admin, request: Request) -> User:
     """Make an account."""
     access, address = parts(request).access, asker_of(request).address
-    await access.add_user(given.name, given.role, given.password, by=principal.name, address=address)
+    await access.add_user(given.name, given.role, given.password, by=principal.noted, address=address)
     row = await access.accounts.user(given.name)
     if row is None:
         raise ProblemError(409, "the account was removed again meanwhile")
@@ -124,8 +127,8 @@ async def add_user(given: NewUser, principal: Admin, request: Request) -> User:
 
 @router.delete("/users/{name}", status_code=204)
 async def remove_user(name: Annotated[str, Path(max_length=64)], principal: Admin, request: Request) -> Response:
-    """Remove an account: its sessions and websockets end."""
-    await parts(request).access.remove_user(name, by=principal.name, address=asker_of(request).address)
+    """Remove an account: its sessions and websockets end. API keys go on, also those that an admin made."""
+    await parts(request).access.remove_user(name, by=principal.noted, address=asker_of(request).address)
     return Response(status_code=204)
 
 
@@ -140,14 +143,14 @@ async def keys(_: Admin, request: Request) -> list[Key]:
 async def add_key(given: NewKey, principal: Admin, request: Request) -> MadeKey:
     """Make an API key; it is shown this once."""
     access, address = parts(request).access, asker_of(request).address
-    key_id, key = await access.add_key(given.name, given.scope, by=principal.name, address=address)
+    key_id, key = await access.add_key(given.name, given.scope, by=principal.noted, address=address)
     return MadeKey(key_id=key_id, key=key)
 
 
 @router.delete("/keys/{key_id}", status_code=204)
 async def revoke_key(key_id: Annotated[str, Path(max_length=16)], principal: Admin, request: Request) -> Response:
     """Revoke an API key: its websockets end."""
-    await parts(request).access.revoke_key(key_id, by=principal.name, address=asker_of(request).address)
+    await parts(request).access.revoke_key(key_id, by=principal.noted, address=asker_of(request).address)
     return Response(status_code=204)
 
 

@@ -7,13 +7,18 @@ is given twice, so the epoch stays.
 
 Nothing stored depends on Redis. While it is away, events wait in a bounded queue; what finds no room is telemetry, which is
 dropped, or durable, which is read from the database again. Durable events may come twice, with the same `id`.
+
+Beside the stream each gateway says now and then which nodes it holds, so that those of one that dies are not taken to be online
+for ever (`gateway.replicas`).
 """
 
 import asyncio
 import contextlib
 import itertools
+import secrets
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -25,8 +30,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from etp.units import MonotonicS
 from gateway.events import AnyEvent, Event
+from gateway.io.database import said
 from gateway.io.store import Store
+from gateway.replicas import BEAT_S, Beat, Replicas
 from runtime.settings import SettingsError
 
 HELD: Final = 20_000
@@ -65,6 +73,7 @@ return seqs
 Told: TypeAlias = tuple[int | None, Event]
 _encode: Final = msgspec.json.Encoder().encode
 _decoder: Final = msgspec.json.Decoder(AnyEvent)
+_beat_decoder: Final = msgspec.json.Decoder(Beat)
 _FAULTS: Final = (RedisError, OSError, TimeoutError)
 
 
@@ -74,6 +83,10 @@ class Bus:
     def __init__(self, client: Any, store: Store) -> None:
         self.on_skipped: Callable[[int], None] = lambda _: None
         """Told that events up to a number did not come."""
+        self.devices: Callable[[], Iterable[int]] = lambda: ()
+        """The nodes that are connected to this gateway."""
+        self.on_orphans: Callable[[Iterable[int]], None] = lambda _: None
+        """Told which nodes a gateway held that is silent: again and again, until it is forgotten."""
         self.seq = 0
         """Of the newest event that came."""
         self.dropped = 0
@@ -82,9 +95,12 @@ class Bus:
         self._script = client.register_script(NUMBER)
         self._counter = f"etp:{{{store.epoch}}}:seq"
         self._stream = f"etp:{{{store.epoch}}}:events"
+        self._beats = f"etp:{{{store.epoch}}}:gateways"
+        self._replicas = Replicas(secrets.token_hex(8))
         self._waiting: deque[Told] = deque()
         self._wake = asyncio.Event()
         self._lost = self._reread = False
+        self._read_up_to = 0
         self._closing, self._closed = asyncio.Event(), asyncio.Event()
         self._running = False
         self._ids: dict[str, None] = {}
@@ -119,6 +135,8 @@ class Bus:
     async def number(self, told: Sequence[Told]) -> None:
         """Events for all gateways, ours too: see `gateway.io.store.Bus`. Does not wait for Redis."""
         for pair in told:
+            if self._reread and pair[0] is not None:
+                continue  # it is read again after those before it
             if len(self._waiting) < MOST_WAITING:
                 self._waiting.append(pair)
             elif pair[0] is None:
@@ -133,7 +151,7 @@ class Bus:
         self._running = True
         try:
             async with asyncio.TaskGroup() as tasks:
-                working = [tasks.create_task(self._receive_on()), tasks.create_task(self._send_on())]
+                working = [tasks.create_task(each()) for each in (self._receive_on, self._send_on, self._beat_on)]
                 try:
                     await self._closing.wait()
                 finally:
@@ -173,12 +191,18 @@ class Bus:
                     await self._read_again()
 
     async def _read_again(self) -> None:
-        """Durable events that found no room, from the database."""
+        """Durable events that found no room, from the database: before those that came while it was read."""
+        self._reread = False
         try:
-            self._waiting.extend(await self._store.unnumbered(MOST_WAITING))
-            self._reread = False
-        except SQLAlchemyError as error:
-            self._log.error("bus_cannot_read_store", error=str(error), kind="database")
+            found = await self._store.unnumbered(MOST_WAITING, self._read_up_to)
+            if len(found) == MOST_WAITING:  # there is more, which stands before what came meanwhile
+                self._reread = True
+                self._waiting = deque(pair for pair in self._waiting if pair[0] is None)
+            # What is sent is marked by and by: the next page begins behind it.
+            self._read_up_to = found[-1][0] if self._reread and found else 0
+            self._waiting.extendleft(reversed(found))
+        except (SQLAlchemyError, OSError) as error:
+            self._log.error("bus_cannot_read_store", error=said(error), kind="database")
             self._reread = True
             await asyncio.sleep(AGAIN_S)
         self._wake.set()
@@ -198,6 +222,37 @@ class Bus:
             self._lost = False
             self.on_skipped(self.seq)
         self._works()
+
+    # -- the other gateways
+
+    async def _beat_on(self) -> None:
+        for number in itertools.count(1):
+            try:
+                beats = await self._beat(number)
+                verdict = self._replicas.look(beats, MonotonicS(time.monotonic()))
+                if verdict.forgotten:
+                    await self._client.hdel(self._beats, *verdict.forgotten)
+            except _FAULTS as error:
+                self._replicas.failed()
+                await self._failed(error)
+                continue
+            self._works()
+            if verdict.orphans:
+                self._log.warning("gateway_silent", nodes=len(verdict.orphans), kind="replica")
+                self.on_orphans(verdict.orphans)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), BEAT_S)
+            if self._closing.is_set():
+                return
+
+    async def _beat(self, number: int) -> Mapping[str, Beat]:
+        """Say which nodes are here; what all gateways said last."""
+        await self._client.hset(self._beats, self._replicas.own, _encode(Beat(number, frozenset(self.devices()))))
+        beats = {}
+        for name, text in (await self._client.hgetall(self._beats)).items():
+            with contextlib.suppress(msgspec.DecodeError):  # of another version
+                beats[name.decode()] = _beat_decoder.decode(text)
+        return beats
 
     # -- receiving
 

@@ -15,11 +15,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Origin
 
+from gateway.access import COOKIE
 from gateway.client import LARGEST_MESSAGE, Connected, Notice, StreamClient, StreamProtocolError
 from gateway.place import GatewayPlace
 from runtime.backoff import Backoff
 
-COOKIE: Final = "etp_session"
 OPEN_S: Final = 5.0
 """A connection that is not open after this is tried anew, s."""
 HEARTBEAT_S: Final = 2.0
@@ -103,7 +103,7 @@ class GatewayClient:
             answer = await self._http.post("/api/v1/login/link", json={"token": self._token})
         except httpx.HTTPError as error:
             raise UnreachableError(f"{self.place.name}: {_said(error)}") from error
-        if not answer.is_success or COOKIE not in answer.cookies:
+        if not answer.is_success or not any(COOKIE in name for name in answer.cookies):
             raise AccessDeniedError(
                 f"{self.place.name} does not take this login link ({answer.status_code}): it works once and for an hour."
                 " Ask for a new one with `etp gateway link`, or use an API key"
@@ -187,8 +187,9 @@ class GatewayClient:
         headers = {}
         if "Authorization" in self._http.headers:
             headers["Authorization"] = self._http.headers["Authorization"]
-        if COOKIE in self._http.cookies:
-            headers["Cookie"] = f"{COOKIE}={self._http.cookies[COOKIE]}"
+        sessions = [f"{name}={value}" for name, value in self._http.cookies.items() if COOKIE in name]
+        if sessions:
+            headers["Cookie"] = "; ".join(sessions)
         return headers
 
     async def _read(self, websocket: ClientConnection) -> str:

@@ -18,6 +18,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from gateway.headers import HEADERS, HSTS
+from gateway.io.door import Door
 from gateway.limits import Limits, Timing
 from gateway.problem import ProblemError, body_of, headers_of
 
@@ -56,15 +57,25 @@ def answer_of(problem: ProblemError, *, tls: bool) -> bytes:
     return head.encode("latin-1") + body
 
 
+def _left(connection: "Requests | Websocket") -> None:
+    """It is gone, and its place free."""
+    if connection.door is not None and connection.client is not None:
+        connection.door.left(connection.client)
+
+
 class Requests(HttpToolsProtocol):
     """A connection of requests. A head that takes too long or is too large ends it."""
 
     limits: Limits
     timing: Timing
+    door: Door | None = None
+    """Where it came in; None: nowhere is counted."""
     _deadline: asyncio.TimerHandle | None = None
     _head = 0
     _trailer = 0
+    _rest = 0
     _in_head = True
+    _in_rest = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn has it so
         """A connection more; one too many is told so."""
@@ -78,6 +89,7 @@ class Requests(HttpToolsProtocol):
         """It is gone."""
         self._waited()
         super().connection_lost(exc)
+        _left(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes."""
@@ -85,9 +97,15 @@ class Requests(HttpToolsProtocol):
             return
         if self._in_head:
             self._head += len(data)
+        elif self._in_rest:
+            self._rest += len(data)
         super().data_received(data)
+        if self.transport.is_closing():
+            return
         if self._in_head and self._head > self.limits.head_bytes:
             self._too_large()
+        elif self._in_rest and self._rest > self.limits.rest_bytes:
+            self.refuse(413, f"a request's body, as it comes, is larger than {self.limits.rest_bytes} bytes")
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
@@ -109,13 +127,15 @@ class Requests(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request's head is whole."""
-        self._in_head = False
+        self._in_head, self._in_rest, self._rest = False, True, 0
         self._waited()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.head_bytes or len(self.headers) > self.limits.headers:
             self._too_large()
         elif not self.transport.is_closing():
             super().on_headers_complete()
+            if len(self.pipeline) > self.limits.pipelined:  # what we said now would be taken for another's answer
+                self.transport.abort()
 
     def on_body(self, body: bytes) -> None:
         """A part of a body; of a request that was refused it is nobody's."""
@@ -124,8 +144,15 @@ class Requests(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is whole."""
+        self._in_rest = False
         if self.cycle is not None and not self.transport.is_closing():
             super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """It is a websocket's from now on."""
+        if self.door is not None and self.client is not None:
+            self.door.known(self.client)
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP."""
@@ -157,6 +184,7 @@ class Websocket(WebSocketsSansIOProtocol):
 
     limits: Limits
     timing: Timing
+    door: Door | None = None
 
     def __init__(
         self,
@@ -172,7 +200,11 @@ class Websocket(WebSocketsSansIOProtocol):
         """The handshake: the stream's clients send little."""
         if unquote(event.path.partition("?")[0]) == STREAM_PATH:
             self.conn.max_size = self.limits.message_bytes
-        if self.conn.accept(event).status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        try:
+            is_handshake = self.conn.accept(event).status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        except UnicodeError:  # its refusal repeats what was sent, and that may be no text
+            is_handshake = False
+        if not is_handshake:
             self._refuse()
             return
         super().handle_connect(event)
@@ -218,6 +250,11 @@ class Websocket(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
         self._farewell()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        super().connection_lost(exc)
+        _left(self)
+
     def eof_received(self) -> None:
         """The peer sends nothing more."""
         self.transport.close()
@@ -229,6 +266,8 @@ class Websocket(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """The gateway stops."""
+        if self.transport.is_closing():  # uvloop writes to none that is closed
+            return
         if self.handshake_complete:
             self.end(GOING_AWAY, "the gateway stops")
         else:

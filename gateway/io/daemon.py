@@ -106,17 +106,23 @@ async def _publish(parts: Parts) -> None:
         stream.hub.fill(newest, whole=False, telemetry=True)
     else:
         newest = await store.newest(most)
+        forgotten = await store.forgotten()  # after the events: what is swept between the two counts as missing
         stream.hub.begin(store.epoch, bus.seq if bus is not None else store.seq)
-        stream.hub.fill(newest, whole=len(newest) < most)
+        stream.hub.fill(newest, whole=len(newest) < most, forgotten=forgotten)
     stream.snapshot = parts.snapshot
-    if bus is not None:
-        bus.on_skipped = stream.skipped
 
     def told(events: Sequence[Event]) -> None:
         parts.world.apply(events)
         stream.publish(events)
 
+    def told_by_bus(events: Sequence[Event]) -> None:
+        told(events)
+        parts.contradict(events)
+
     store.on_events = told
+    if bus is not None:
+        store.on_events = told_by_bus
+        bus.on_skipped, bus.on_orphans, bus.devices = stream.skipped, parts.orphaned, parts.ingest.devices_here
 
 
 async def _serve(parts: Parts, lifecycle: Lifecycle, listening: socket.socket, link: str | None) -> None:

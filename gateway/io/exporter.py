@@ -27,10 +27,12 @@ async def healthz() -> Response:
 
 @router.api_route("/readyz", methods=PROBED)
 async def readyz(request: Request) -> Response:
-    """The store takes what nodes publish. Raises ProblemError: 503."""
-    store = parts(request).store
+    """The store takes what nodes publish. Raises ProblemError: 503; the database's own words are for this machine alone."""
+    store, asked = parts(request).store, request.scope.get("etp.asker")
     if not store.healthy:
-        raise ProblemError(503, f"the store does not take anything now: {store.fault or 'it is being closed'}")
+        is_local = asked is not None and asked.is_local
+        why = (store.fault or "it is being closed") if is_local else "the gateway's log says why"
+        raise ProblemError(503, f"the store does not take anything now: {why}")
     return PlainTextResponse("ok\n")
 
 
@@ -61,6 +63,7 @@ def _readings(found: Parts) -> Readings:
         transactions=counts.transactions,
         failures=counts.failures,
         dropped=counts.dropped,
+        durable=store.durable_ms.as_dict(),
         process=process(),
     )
 

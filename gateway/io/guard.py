@@ -37,6 +37,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 """Asked by whatever watches processes, by whatever name and way."""
+DATABASE_AWAY: Final = ProblemError(503, "the database does not answer now: try again later", retry_after_s=5)
 CORS_METHODS: Final = b"GET, POST, DELETE"
 CORS_HEADERS: Final = b"authorization, content-type"
 
@@ -81,17 +82,25 @@ class Guard:
 
     def _judge(self, scope: Scope, headers: dict[bytes, bytes], answer: "_Answer") -> None:
         answer.tls = self._tls
-        if scope["path"] in PROBES:
-            return
         peer = scope["client"][0] if scope.get("client") else ""
+        is_probe = scope["path"] in PROBES
         try:
-            asked = asker(peer, tls=self._tls, headers=headers, proxies=self._settings.behind_proxy)
+            asked = scope["etp.asker"] = asker(
+                peer, tls=self._tls, headers=headers, proxies=self._settings.behind_proxy
+            )
         except ValueError as error:
+            if is_probe:
+                return
             raise ProblemError(400, str(error)) from error
-        scope["etp.asker"] = asked
+        if is_probe:
+            return
         answer.tls = asked.scheme == "https"
+        self._check_rate(asked)
         self._check_place(scope, headers, asked)
         self._check_origin(scope, headers, asked, answer)
+        parameters = scope["query_string"].count(b"&") + 1
+        if parameters > self._limits.parameters:
+            raise ProblemError(400, f"the URL has {parameters} parameters: expected {self._limits.parameters} at most")
         secret = names_a_secret(scope["path"], scope["query_string"].decode("latin-1"))
         if secret is not None:
             raise ProblemError(
@@ -99,11 +108,15 @@ class Guard:
                 f"the URL has {secret}: URLs are logged and shared, so take it as known and revoke it; send"
                 " `Authorization: Bearer etp_KEYID_SECRET` instead",
             )
-        if not asked.is_local:  # who is on this machine needs no gateway to keep it busy
-            wait_s = self._rates.refused_s(asked.network, self._clock().monotonic_s)
-            if wait_s is not None:
-                right = f"at most {self._limits.requests_per_s:g} requests per second of one client are answered"
-                raise ProblemError(429, right, retry_after_s=wait_s)
+
+    def _check_rate(self, asked: Asker) -> None:
+        """Before anything is looked at that a client may make as long as it likes."""
+        if asked.is_local:  # who is on this machine needs no gateway to keep it busy
+            return
+        wait_s = self._rates.refused_s(asked.network, self._clock().monotonic_s)
+        if wait_s is not None:
+            right = f"at most {self._limits.requests_per_s:g} requests per second of one client are answered"
+            raise ProblemError(429, right, retry_after_s=wait_s)
 
     def _check_place(self, scope: Scope, headers: dict[bytes, bytes], asked: Asker) -> None:
         if sum(name == b"host" for name, _ in scope["headers"]) != 1:
@@ -243,8 +256,8 @@ class _Answer:
 
 
 def _failure(error: Exception) -> ProblemError:
-    if isinstance(error, SQLAlchemyError):
-        return ProblemError(503, "the database does not answer now: try again later", retry_after_s=5)
+    if isinstance(error, SQLAlchemyError | OSError):  # asyncpg lets the system's own errors through
+        return DATABASE_AWAY
     return ProblemError(500, "the gateway failed at this request: its log says how; please report it")
 
 

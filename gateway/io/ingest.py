@@ -8,7 +8,6 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -122,8 +121,22 @@ class Ingest:
         self._unproven += Counter()  # drops the addresses that have none
         self._nodes[device_id] = connection
         if before is not None:
-            before.carry_out(before.feed.taken_over())
+            before.carry_out(connection.feed.take_over(before.feed))
         return None
+
+    def is_here(self, device_id: int) -> bool:
+        """Whether a node's connection is ours."""
+        return device_id in self._nodes
+
+    def devices_here(self) -> list[int]:
+        """Nodes whose connections are ours."""
+        return list(self._nodes)
+
+    def tell_again(self, device_id: int) -> None:
+        """Another gateway took a node of ours to be gone."""
+        connection = self._nodes.get(device_id)
+        if connection is not None:
+            self.store.observe(Observation(connection.feed.again(self.clock())))
 
 
 class _Connection:
@@ -140,6 +153,8 @@ class _Connection:
         self._speak = asyncio.Event()
         self._listen = asyncio.Event()
         self._pause_s = 0.0
+        self._farewell: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Task[None] | None = None
         self._tasks: asyncio.TaskGroup
         self._log = structlog.get_logger()
 
@@ -157,10 +172,10 @@ class _Connection:
                 sending = self._tasks.create_task(self._send())
                 sending.add_done_callback(lambda _: reading.cancel())
                 reading.add_done_callback(lambda _: None if self._end else sending.cancel())
+                self._sending = sending
         finally:
-            self._ingest.held_bytes -= self.feed.unacked_bytes
-            self.feed.unacked_bytes = 0
-            self._ingest.room.set()
+            if self._farewell is not None:
+                self._farewell.cancel()
 
     # -- in
 
@@ -223,9 +238,9 @@ class _Connection:
         ingest.store.submit(batch).add_done_callback(partial(self._kept, batch))
 
     def _kept(self, batch: Batch, done: "asyncio.Future[str | None]") -> None:
-        ingest, before = self._ingest, self.feed.unacked_bytes
+        ingest = self._ingest
         effects = self._outcome(batch, done)
-        ingest.held_bytes -= before - self.feed.unacked_bytes
+        ingest.held_bytes -= batch.size  # whatever became of it, and of its connection: it waits no more
         if ingest.held_bytes < ingest.rules.limits.held_bytes:
             ingest.room.set()
         self._listen.set()
@@ -274,8 +289,14 @@ class _Connection:
             self._end = end
             if self.feed.state is State.ENDED and end.reason == "refused":
                 self._ingest.refused += 1
+            # Also a message that is being sent must end by then: its node may not read.
+            self._farewell = asyncio.get_running_loop().call_later(FAREWELL_S, self._stop)
         self._listen.set()
         self._speak.set()
+
+    def _stop(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
 
     async def _send(self) -> None:
         while True:
@@ -287,19 +308,15 @@ class _Connection:
                 self._ack = None
             end = self._end
             try:
-                async with asyncio.timeout(FAREWELL_S if end is not None else None):
-                    for word in words:
-                        await self._websocket.send_text(word.decode())
-                    if end is not None:
-                        await self._websocket.close(end.code, end.reason)
-            except (TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
+                for word in words:
+                    await self._websocket.send_text(word.decode())
+                if end is not None:
+                    await self._websocket.close(end.code, end.reason)
+            except (WebSocketDisconnect, RuntimeError, OSError):
                 return
             if end is not None:
                 return
 
     def tell_gone(self) -> None:
         """What others see of a node whose connection ended."""
-        watch = self.feed.watch
-        if watch is not None:
-            with suppress(StoreError):
-                self._ingest.store.observe(Observation(watch.gone(self._ingest.clock().wall_us)))
+        self._ingest.store.observe(Observation(self.feed.gone(self._ingest.clock())))

@@ -26,6 +26,7 @@ RUN_S: Final = 60.0
 """One transaction takes milliseconds; a database that does not answer at all is given up after this, s."""
 
 R = TypeVar("R")
+_FAULTS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _REFUSED: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
 
@@ -54,7 +55,7 @@ class PostgresWriter:
                     "SELECT pg_try_advisory_lock($1)" if self._alone else "SELECT pg_try_advisory_lock_shared($1)",
                     PRESENT,
                 )
-        except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (*_FAULTS, SQLAlchemyError) as error:
             await self._drop()
             raise StoreUnavailableError(f"database {self._name} cannot be reached: {said(error)}") from error
         if not free:
@@ -71,7 +72,7 @@ class PostgresWriter:
                 return await self._drive(work())
         except (*_REFUSED, OverflowError) as error:
             raise UnstorableError(f"database {self._name} refuses what it was given: {said(error)}") from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _FAULTS as error:
             await self._drop()
             raise StoreUnavailableError(f"database {self._name} cannot be written: {said(error)}") from error
 
@@ -100,7 +101,7 @@ class PostgresWriter:
                 async with asyncio.timeout(1):
                     await held.invalidate()
                     await held.close()
-            except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (*_FAULTS, SQLAlchemyError):
                 return
 
     async def close(self) -> None:

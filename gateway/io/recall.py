@@ -3,11 +3,12 @@
 from contextlib import suppress
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway import events, tables
-from gateway.transaction import from_stored
+from gateway.sums import capped_sum
+from gateway.transaction import FORGOTTEN, from_stored
 from gateway.world import World
 
 
@@ -20,10 +21,19 @@ async def newest(engine: AsyncEngine, epoch: str, limit: int) -> list[events.Eve
     return [from_stored(bytes(event), epoch, seq) for seq, event in reversed(found)]
 
 
-async def unnumbered(engine: AsyncEngine, epoch: str, limit: int) -> list[tuple[int, events.Event]]:
-    """Durable events that no bus has carried yet, oldest first, with their place in the table."""
+async def forgotten(engine: AsyncEngine) -> int:
+    """The highest number of a durable event that retention has swept; 0: none was."""
+    table = tables.meta.c
+    async with engine.connect() as connection:
+        found = (await connection.execute(select(table.value).where(table.name == FORGOTTEN))).scalar()
+    return int(found or 0)
+
+
+async def unnumbered(engine: AsyncEngine, epoch: str, limit: int, after: int) -> list[tuple[int, events.Event]]:
+    """Durable events after a number that no bus has carried yet, oldest first, with their place in the table."""
     table = tables.events
-    query = select(table.c.number, table.c.event).where(table.c.seq.is_(None)).order_by(table.c.number).limit(limit)
+    query = select(table.c.number, table.c.event).where(table.c.seq.is_(None), table.c.number > after)
+    query = query.order_by(table.c.number).limit(limit)
     async with engine.connect() as connection:
         found = (await connection.execute(query)).all()
     return [(number, from_stored(bytes(event), epoch, 0)) for number, event in found]
@@ -33,7 +43,7 @@ async def world(engine: AsyncEngine, epoch: str, trades: int) -> World:
     """What was true when the gateway ended, with every node offline, and the newest trades."""
     nodes, table = tables.nodes.c, tables.events.c
     sums = (nodes.trades, nodes.energy_wh, nodes.paid_micro, nodes.settled, nodes.settled_micro)
-    totals = select(*(func.coalesce(func.sum(column), 0) for column in sums)).where(nodes.role == "bess")
+    totals = select(*(capped_sum(column) for column in sums)).where(nodes.role == "bess")
     confirmed = (
         select(table.seq, table.event)
         .where(table.type == "TradeConfirmed")

@@ -65,13 +65,24 @@ class SqliteWriter:
             result = self._drive(connection, work())
             connection.execute("COMMIT")
         except (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, OverflowError) as error:
+            self._roll_back(connection)
             raise UnstorableError(f"database {self._name} refuses what it was given: {error}") from error
         except sqlite3.Error as error:
+            self._roll_back(connection)
             raise StoreUnavailableError(f"database {self._name} cannot be written: {error}") from error
-        finally:
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        return result
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        """Undo what was begun; a connection that cannot is left, and the next transaction opens another one."""
+        try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        return result
+        except sqlite3.Error:
+            self._connection = None
+            connection.close()
 
     def _drive(self, connection: sqlite3.Connection, steps: Generator[Request, Answer, R]) -> R:
         answer: Answer = []

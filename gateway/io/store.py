@@ -35,6 +35,7 @@ from gateway.io.sqlite import SqliteWriter
 from gateway.io.sweep import Retention, Sweeper
 from gateway.transaction import Answer, NodeFacts, Numbers, Observation, Request, Traces
 from gateway.world import World
+from runtime.histogram import Histogram
 
 __all__ = ["Bus", "Counts", "Retention", "Store"]
 
@@ -75,6 +76,8 @@ class _Job:
     work: Callable[[Numbers], Generator[Request, Answer, Any]] | None
     batch: Batch | None
     done: "asyncio.Future[Any]"
+    since_s: float
+    """When it was given, by the loop's clock."""
 
 
 @dataclass(slots=True)
@@ -87,6 +90,8 @@ class Counts:
     failures: int = 0
     dropped: int = 0
     """Telemetry events that found no room."""
+    refused: int = 0
+    """Times that the database refused what telemetry left: all that waited was dropped."""
 
 
 class Store:
@@ -96,6 +101,8 @@ class Store:
         self.engine, self._writer, self._sweeper = engine, writer, Sweeper(engine, writer, retention)
         self.epoch, self.seq = "", 0
         self.counts = Counts()
+        self.durable_ms = Histogram()
+        """From a batch's submission to its being durable."""
         self.fault: str | None = None
         """Why nothing can be stored now; None: all is well."""
         self.on_events: Told = lambda told: None  # noqa: ARG005
@@ -180,7 +187,7 @@ class Store:
         if self._closing:
             done.set_exception(StoreUnavailableError("the store is being closed"))
             return done
-        self._jobs.append(_Job(work, batch, done))
+        self._jobs.append(_Job(work, batch, done, done.get_loop().time()))
         self._wake.set()
         return done
 
@@ -210,15 +217,19 @@ class Store:
         """(number, seq) of durable events that the bus has carried: written by and by."""
         self._numbered += pairs
 
-    async def unnumbered(self, limit: int) -> list[tuple[int, events.Event]]:
-        """Durable events that no bus has carried yet, oldest first."""
-        return await recall.unnumbered(self.engine, self.epoch, limit)
+    async def unnumbered(self, limit: int, after: int = 0) -> list[tuple[int, events.Event]]:
+        """Durable events after a number that no bus has carried yet, oldest first."""
+        return await recall.unnumbered(self.engine, self.epoch, limit, after)
 
     # -- what the rest of the gateway asks for
 
     async def newest(self, limit: int) -> list[events.Event]:
         """The newest durable events, oldest first."""
         return await recall.newest(self.engine, self.epoch, limit)
+
+    async def forgotten(self) -> int:
+        """Durable events up to this number may have been forgotten; 0: none was."""
+        return await recall.forgotten(self.engine)
 
     async def world(self, trades: int) -> World:
         """What was true when the gateway ended, with every node offline, and the newest trades."""
@@ -312,17 +323,26 @@ class Store:
         try:
             return await self._together(jobs, flush=flush)
         except UnstorableError as error:
-            if len(jobs) == 1:
+            if len(jobs) == 1 and not flush:
                 _fail(jobs, error)
                 return []
+            if not jobs:
+                self._refused(error)
+                return []
             self._log.warning("transaction_split", error=str(error)[:LONGEST_SHOWN])
-            told = []
+            told = await self._commit([], flush=True) if flush else []
             for job in jobs:  # one node's values must not hold up the others'
                 told += await self._commit([job], flush=False)
             return told
         except StoreError as error:
             self._failed(jobs, error)
             return []
+
+    def _refused(self, error: UnstorableError) -> None:
+        """What telemetry left is refused, and would be again: the next of it is as good."""
+        self.counts.refused += 1
+        self._traces = Traces()
+        self._log.error("traces_refused", error=str(error)[:LONGEST_SHOWN])
 
     async def _together(self, jobs: list[_Job], *, flush: bool) -> list[tuple[int | None, events.Event]]:
         await self._connect()
@@ -335,13 +355,15 @@ class Store:
         except StoreError:
             self._keep(traces, numbered)
             raise
-        self.seq, self._mark = seq, mark
+        self.seq, self._mark = max(self.seq, seq), mark  # a bus may have delivered meanwhile
         self.counts.transactions += 1
         if self.fault is not None:
             self._log.info("store_works_again")
             self.fault = None
+        now_s = asyncio.get_running_loop().time()
         for job, result in results:
             if job.batch is not None and result is None:
+                self.durable_ms.record((now_s - job.since_s) * 1000)
                 self.counts.rows += len(job.batch.rows)
                 self.counts.bids += len(job.batch.bids)
             if not job.done.done():
@@ -361,13 +383,13 @@ class Store:
             if job.work is not None:
                 located = yield from job.work(numbers())
                 told += list(zip(located.numbers, located.told, strict=True))
-                seq += len(located.told)
+                seq += len(located.told) if self.bus is None else 0
                 results.append((job, located))
         batched = [(job, job.batch) for job in jobs if job.batch is not None]
         if batched:
             stored = yield from transaction.store_batches([batch for _, batch in batched], _now_us(), numbers())
             told += list(zip(stored.numbers, stored.told, strict=True))
-            seq += len(stored.told)
+            seq += len(stored.told) if self.bus is None else 0
             results += [(job, fault) for (job, _), fault in zip(batched, stored.faults, strict=True)]
         yield from transaction.store_traces(traces)
         yield Request(statements.NUMBERED, numbered)
@@ -401,11 +423,18 @@ class Store:
 
 def _begin(seq: int) -> Generator[Request, Answer, tuple[str, int, int]]:
     """(epoch, newest number, mark): no number up to the mark was ever given, and ours begin there."""
-    found: dict[str, str] = dict((yield Request(statements.META, [("epoch",), ("seq_mark",)])))
+    found: dict[str, str] = dict(
+        (yield Request(statements.META, [("epoch",), ("seq_mark",), (transaction.FORGOTTEN,)]))
+    )
     epoch = found.get("epoch") or secrets.token_hex(8)
     last = (yield Request(statements.LAST_NUMBER, [(0,)]))[0][0]
     seq = max(seq, int(found.get("seq_mark", "0")), last)
-    yield Request(statements.PUT_META, [("epoch", epoch), ("seq_mark", str(seq + AHEAD))])
+    # An older version's store does not say what it has forgotten: then it may be anything.
+    forgotten = found.get(transaction.FORGOTTEN) or (str(seq) if "epoch" in found else "0")
+    yield Request(
+        statements.PUT_META,
+        [("epoch", epoch), ("seq_mark", str(seq + AHEAD)), (transaction.FORGOTTEN, forgotten)],
+    )
     return epoch, seq, seq + AHEAD
 
 

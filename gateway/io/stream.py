@@ -126,7 +126,7 @@ class Stream:
         for principal in set(self._who.values()):
             try:
                 ended = not await self._access.still(principal)
-            except SQLAlchemyError as error:  # a database that is away for a moment has revoked nobody
+            except (SQLAlchemyError, OSError) as error:  # a database that is away for a moment has revoked nobody
                 self._log.warning("accounts_not_rechecked", kind="database", error=said(error))
                 return
             if ended:

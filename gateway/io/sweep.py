@@ -34,8 +34,6 @@ class Sweeper:
 
     def __init__(self, engine: AsyncEngine, writer: SqliteWriter | PostgresWriter, retention: Retention) -> None:
         self._engine, self._writer, self._retention = engine, writer, retention
-        self._after: int | None = None
-        """The last event that was looked at."""
         self._devices: deque[int] = deque()
         """Nodes whose samples are still to be looked at."""
 
@@ -44,9 +42,8 @@ class Sweeper:
         kept, more = self._retention, False
         if kept.events_days is not None:
             before_us = now_us - round(kept.events_days * DAY_US)
-            work = partial(transaction.drop_old_events, self._after or 0, before_us, SWEPT_AT_ONCE)
-            self._after = await self._writer.run(work)
-            more = self._after is not None
+            dropped = await self._writer.run(partial(transaction.drop_old_events, before_us, SWEPT_AT_ONCE))
+            more = dropped == SWEPT_AT_ONCE
         if kept.samples_days is not None:
             more |= await self._samples(now_us - round(kept.samples_days * DAY_US))
         return more

@@ -100,7 +100,7 @@ def row(seq: int, stored_hash: bytes, found: Row) -> FeedRow | None:
 
 
 def bid(number: int, found: BidRow, lots: Lots, *, hidden: bool) -> FeedBid | None:
-    """A bid of a lot that has ended; None: it says where the reserve is that is `hidden`."""
+    """A bid of a lot that has ended; `hidden`: nobody is to know that lot's reserve. None: the bid says where it is."""
     if hidden and found.state in NEAR_THE_RESERVE:
         return None
     lot_id = found.lot_id if found.lot_id < lots.possible_below else NO_LOT

@@ -87,11 +87,12 @@ class Speaker:
 
 
 class Check(NamedTuple):
-    """Has the journal this row, with this hash, and this bid?"""
+    """Has the journal this row, with this hash, and this bid; and `newest`, if its ring of bids still goes back so far?"""
 
     row: int
     row_hash: str
     bid: int
+    newest: FeedBid | None = None
 
 
 class Read(NamedTuple):
@@ -177,8 +178,11 @@ class FeedSession:
         self._expect(State.RESUME, "where to resume")
         if not (0 <= message.row <= LAST_NUMBER and 0 <= message.bid <= LAST_NUMBER):
             raise FeedError(f"the gateway resumes at row {message.row} and bid {message.bid}: no such numbers")
+        newest = message.newest
+        if newest is not None and not 0 < newest.number <= message.bid:
+            raise FeedError(f"the gateway resumes at bid {message.bid}, and names bid {newest.number} as its newest")
         self.state, self._heard_s = State.CHECKING, now.monotonic_s
-        self._ask, self._asked = Check(message.row, message.row_hash, message.bid), False
+        self._ask, self._asked = Check(message.row, message.row_hash, message.bid, newest), False
 
     def _acknowledged(self, message: Ack, now: Now) -> None:
         """Numbers that were acknowledged before say nothing new; what was never sent, nobody can have."""

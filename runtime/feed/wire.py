@@ -79,6 +79,8 @@ class Resume(msgspec.Struct, tag="resume", frozen=True):
     row_hash: str
     """Of that row, hex; empty with 0."""
     bid: int
+    newest: "FeedBid | None" = None
+    """The newest bid of this journal that it has, as it was told; older gateways do not say it."""
 
 
 class Refused(msgspec.Struct, tag="refused", frozen=True):
@@ -88,7 +90,7 @@ class Refused(msgspec.Struct, tag="refused", frozen=True):
 
 
 class Fork(msgspec.Struct, tag="fork", frozen=True):
-    """The row that the gateway names is not in this journal: an older copy was restored, or the journal is new."""
+    """The row or bid that the gateway names is not in this journal: an older copy was restored, or the journal is new."""
 
 
 class FeedRow(msgspec.Struct, frozen=True, array_like=True):

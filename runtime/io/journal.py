@@ -5,6 +5,7 @@ milliseconds, not throughput. A failed transaction fails each of its commits and
 """
 
 import asyncio
+import contextlib
 import secrets
 import sqlite3
 import threading
@@ -22,6 +23,7 @@ from etp.effects import BidRow, Row
 from etp.units import WallUs
 from runtime.histogram import Histogram
 from runtime.io.state_lock import lock_directory
+from runtime.revival import boot_number
 
 FILE: Final = "journal.sqlite3"
 LOCK: Final = "journal.lock"
@@ -211,7 +213,7 @@ class Journal:
         Raises JournalError. To be called once, before anything is served.
         """
         before = self._reader.execute("SELECT value FROM meta WHERE name = 'boot'").fetchone()
-        boot = max(int(before[0]) + 1 if before else 0, wall_s)
+        boot = boot_number(int(before[0]) if before else None, wall_s)
         try:
             self._database.execute(SET_META, ("boot", str(boot)))
         except sqlite3.Error as error:
@@ -418,7 +420,7 @@ class Journal:
 
     @staticmethod
     def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # a loop may close at any moment: nobody waits there any more
             loop.call_soon_threadsafe(function)
 
     # -- reading

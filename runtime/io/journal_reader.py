@@ -29,7 +29,7 @@ class JournalReader:
     def _unreadable(self, error: Exception) -> JournalError:
         return JournalError(f"journal in {self._directory} cannot be read: {error}")
 
-    def _select(self, query: str, *values: int) -> Iterator[tuple[Any, ...]]:
+    def _select(self, query: str, *values: int | str) -> Iterator[tuple[Any, ...]]:
         """The rows of a query. Raises JournalError where the file is damaged."""
         try:
             yield from self._database.execute(query, values)
@@ -46,6 +46,12 @@ class JournalReader:
         """The ring of bids, oldest first."""
         chunks = list(self._select("SELECT last, chunk FROM bids ORDER BY last"))
         yield from to_bids(chunks, chunks[-1][0] if chunks else 0)
+
+    def find(self, kind: str, subject: str) -> Row | None:
+        """The newest row of a kind and subject."""
+        query = f"SELECT {COLUMNS} FROM rows WHERE kind = ? AND subject = ? ORDER BY seq DESC LIMIT 1"  # noqa: S608
+        found = next(self._select(query, kind, subject), None)
+        return to_row(found) if found else None
 
     def broken_at(self) -> int | None:
         """The first row that does not follow from those before it; None: the whole chain holds."""

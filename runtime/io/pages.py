@@ -61,8 +61,10 @@ class Pages:
     """The pages of one journal for one gateway after the other; all is read in one thread, so that no loop waits for a disk."""
 
     def __init__(self, directory: Path, *, hidden: bool) -> None:
-        """`hidden`: this node's owner does not tell its reserve."""
+        """`hidden`: this node's owner does not tell its reserve. To be made before the node takes bids. Raises JournalError."""
         self._directory, self._hidden = directory, hidden
+        self._earlier = _newest_bid(directory)
+        """Up to this number bids are of earlier lives of the node, whose owner may have chosen otherwise."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._reader: JournalReader | None = None
 
@@ -98,8 +100,9 @@ class Pages:
         with reader.at_one_instant():
             _, newest_bid = reader.newest()
             found = reader.hash_of(check.row) if check.row else None
-        same = check.row == 0 or (found is not None and found.hex() == check.row_hash)
-        return same and check.bid <= newest_bid
+            bids = reader.bids_after(check.newest.number - 1)[:1] if check.newest else []
+        same_row = check.row == 0 or (found is not None and found.hex() == check.row_hash)
+        return same_row and check.bid <= newest_bid and all(_may_be(check.newest, *pair) for pair in bids)
 
     def _page(self, ask: Read, place: Place, lots: Lots) -> Page:
         """Bids up to the goal, then rows up to it: both were there at one instant, so that a lot's bids come before its end."""
@@ -128,10 +131,20 @@ class Pages:
                 if lots.is_secret(bid):
                     return _Bids(told, last, looked_at, held=True)
                 last, looked_at = number, looked_at + 1
-                found = publish.bid(number, bid, lots, hidden=self._hidden)
+                found = publish.bid(number, bid, lots, hidden=self._hides(reader, number, bid))
                 if found is not None:
                     told.append(found)
         return _Bids(told, last, looked_at, held=False)
+
+    def _hides(self, reader: JournalReader, number: int, bid: BidRow) -> bool:
+        """Whether the reserve of a bid's lot is secret: as its own row says, where an earlier life of the node offered it.
+
+        A lot of an earlier life that has no row ended with that life, and nothing says what it was.
+        """
+        if number > self._earlier or bid.state not in publish.NEAR_THE_RESERVE:
+            return self._hidden
+        ended = reader.find(publish.OF_A_LOT, str(bid.lot_id))
+        return ended is None or bool(ended.body.get("hidden", True))
 
     @staticmethod
     def _rows(reader: JournalReader, after: int, until: int, most: int, lots: Lots) -> _Rows:
@@ -149,3 +162,16 @@ class Pages:
                 told.append(row)
                 weight += ROW_CHARACTERS + sum(len(value) for value in row.body.values() if isinstance(value, str))
         return _Rows(told, last, last_hash, more=False)
+
+
+def _newest_bid(directory: Path) -> int:
+    reader = JournalReader(directory)
+    try:
+        return reader.newest()[1]
+    finally:
+        reader.close()
+
+
+def _may_be(told: FeedBid | None, number: int, bid: BidRow) -> bool:
+    """Whether a bid is the one that was told under its number; the ring may have lost that one. Its lot may have been told as none."""
+    return told is None or number != told.number or FeedBid(number, told.lot_id, *bid[1:]) == told

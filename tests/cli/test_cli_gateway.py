@@ -1,6 +1,7 @@
 """`etp gateway user|key|link`: accounts in the database, beside the gateway that serves."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 from typer.testing import CliRunner, Result
@@ -45,6 +46,32 @@ def test_keys(tmp_path: Path) -> None:
     assert key not in listed
     assert etp(tmp_path, "key", "revoke", key_id).exit_code == 0
     assert etp(tmp_path, "key", "revoke", key_id).exit_code == 1
+
+
+def test_removing_an_admin_says_which_keys_go_on(tmp_path: Path) -> None:
+    """It may have copies of them; of a viewer there is nothing to say."""
+    for name, role in (("ada", "admin"), ("bob", "viewer")):
+        etp(tmp_path, "user", "add", name, "--role", role, "--without-password")
+    kept = etp(tmp_path, "key", "add", "grafana").stdout.split("_")[1]
+    revoked = etp(tmp_path, "key", "add", "old").stdout.split("_")[1]
+    etp(tmp_path, "key", "revoke", revoked)
+    said = etp(tmp_path, "user", "remove", "ada").stdout
+    assert f"{kept} grafana (viewer)" in said
+    assert "etp gateway key revoke" in said
+    assert revoked not in said
+    assert kept not in etp(tmp_path, "user", "remove", "bob").stdout
+
+
+def test_a_database_that_fails_says_so_in_a_line(tmp_path: Path) -> None:
+    """Without the statement and its values, one of which is a password's hash."""
+    assert etp(tmp_path, "user", "list").exit_code == 0
+    with sqlite3.connect(tmp_path / "gateway.sqlite") as connection:
+        connection.execute("drop table audit")
+    failed = etp(tmp_path, "user", "add", "ada", stdin="four words and a comma\n")
+    assert (failed.exit_code, failed.stderr) == (
+        1,
+        "etp: the database cannot be read or changed: no such table: audit\n",
+    )
 
 
 def test_an_option_of_serving_is_no_option_of_accounts() -> None:

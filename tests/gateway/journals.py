@@ -94,6 +94,15 @@ def market(seed: int, mechanism: str = "english", batteries: int = 2) -> tuple[J
     return tuple(found)
 
 
+def busy_market(mechanism: str = "english", *, trades: int) -> tuple[Journal, ...]:
+    """The journals of the first run whose first battery traded so often."""
+    for seed in range(1, 100):
+        found = market(seed, mechanism)
+        if sum(row.kind == "trade" for row in found[0].rows) >= trades:
+            return found
+    raise AssertionError(f"no run of {mechanism} has a battery with {trades} trades")
+
+
 def _payment(row: Row, keys: dict[int, bytes]) -> list[Row]:
     """What the settler writes after an answer to a Confirm: confirmed, settling, settled."""
     if row.kind != "answer":

@@ -12,6 +12,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from gateway.access import asker
 from gateway.io.ingest import Ingest
+from gateway.io.sqlite import SqliteWriter
+from gateway.io.store import Store
 from gateway.problem import ProblemError
 from runtime.feed import wire
 from runtime.feed.wire import Challenge, Hello, MarketTime, Resume
@@ -37,6 +39,7 @@ async def serving(ingest: Ingest, *, proxies: tuple[str, ...] = ()) -> AsyncIter
         ws="websockets-sansio",
         ws_max_size=wire.MAX_MESSAGE,
         ws_max_queue=4,
+        timeout_graceful_shutdown=5,
     )
     config.load()
     server = uvicorn.Server(config)
@@ -74,6 +77,19 @@ async def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> No
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what it waits for tells nobody
             await asyncio.sleep(0.01)
+
+
+async def pragma(store: Store, setting: str) -> Any:
+    """A PRAGMA of the writer's connection, in its thread: SQLite's last error is a connection's, and another thread's call changes it."""
+    writer = store._writer
+    assert isinstance(writer, SqliteWriter)
+    connection = writer._connection
+    assert connection is not None
+
+    def run() -> Any:
+        return connection.execute(f"PRAGMA {setting}").fetchone()
+
+    return await asyncio.get_running_loop().run_in_executor(writer._thread, run)
 
 
 async def say(client: ClientConnection, message: Any) -> None:

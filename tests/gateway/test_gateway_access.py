@@ -1,6 +1,7 @@
 """Who may ask and who may listen where: the rules, then logins, sessions, keys and links against a running gateway."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,16 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from etp.units import MonotonicS
 from gateway import access
-from gateway.access import Asker, asker, audiences, check_accounts, check_listen, host_allowed, names_a_secret
+from gateway.access import (
+    Asker,
+    asker,
+    audiences,
+    check_accounts,
+    check_listen,
+    cookie_in,
+    host_allowed,
+    names_a_secret,
+)
 from gateway.io.accounts import Accounts
 from gateway.limits import Limits, Timing
 from gateway.problem import ProblemError
@@ -114,6 +124,64 @@ def test_who_comes_through_an_unknown_proxy_is_not_of_this_machine(name: bytes) 
     assert not asker("127.0.0.1", tls=False, headers=direct | {name: b"8.8.8.8"}, proxies=[]).is_local
 
 
+@pytest.mark.parametrize(
+    ("scheme", "host", "name"),
+    [
+        ("https", "market.example", "__Host-etp_session"),
+        ("https", "market.example:443", "__Host-etp_session"),
+        ("https", "market.example:8443", "__Host-etp_session_8443"),
+        ("http", "127.0.0.1:8080", "etp_session_8080"),
+        ("http", "[::1]:8081", "etp_session_8081"),
+        ("http", "localhost", "etp_session"),
+        ("http", "localhost:99999", "etp_session"),
+    ],
+)
+def test_a_cookie_is_one_gateways(scheme: str, host: str, name: str) -> None:
+    """Two of one machine have two; by https no sibling of the domain can set it."""
+    asked = Asker("127.0.0.1", scheme, host, is_local=False)  # type: ignore[arg-type]
+    assert asked.cookie == name
+    assert names_a_secret("/", f"{name}=x")
+
+
+def test_one_cookie_of_many() -> None:
+    """By its whole name, whatever stands around it, in any of the headers."""
+    assert cookie_in(["a=1; etp_session_8080=x=y ;b", "etp_session=z"], "etp_session_8080") == "x=y"
+    assert cookie_in(["a=1", "b; etp_session=z"], "etp_session") == "z"
+    assert cookie_in(["xetp_session=1; etp_session"], "etp_session") == ""
+    assert cookie_in([], "etp_session") is None
+
+
+def test_of_those_that_forwarded_a_request_the_nearest_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger writes thousands of addresses before its own; they are not looked at."""
+    looked = list[str]()
+    real = access.is_proxy
+
+    def is_proxy(address: str, proxies: Sequence[str]) -> bool:
+        looked.append(address)
+        return real(address, proxies)
+
+    monkeypatch.setattr(access, "is_proxy", is_proxy)
+    told = {
+        b"host": b"gw",
+        b"x-forwarded-proto": b"https",
+        b"x-forwarded-for": b"1.1.1.1," * 1_000 + b"9.9.9.9, 10.0.0.3",
+    }
+    assert asker("10.0.0.2", tls=False, headers=told, proxies=["10.0.0.0/24"]).address == "9.9.9.9"
+    assert looked == ["10.0.0.2", "10.0.0.3", "9.9.9.9"]
+
+
+async def test_a_cookie_by_another_name_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that a sibling domain could set does not count by https, nor that of the gateway at the next port."""
+    async with serving(tmp_path, monkeypatch) as gateway, gateway.admin() as client:
+        token = client.cookies[gateway.cookie]
+        gateway.parts.settings.behind_proxy.append("127.0.0.1")
+        proxied = {"X-Forwarded-Proto": "https", "Host": "localhost"}
+        async with gateway.client(**proxied) as other:
+            for name, status in (("etp_session", 401), (gateway.cookie, 401), ("__Host-etp_session", 200)):
+                found = await other.get("/api/v1/me", headers={"Cookie": f"{name}={token}"})
+                assert found.status_code == status, name
+
+
 def test_one_ipv6_customer_is_one_client() -> None:
     """A /64 counts as one address: nobody has fewer."""
     first, second = (Asker(f"2001:db8::{end}", "https", "gw", is_local=False) for end in ("1", "ffff"))
@@ -150,15 +218,15 @@ async def test_a_session_from_its_link_to_its_logout(tmp_path: Path, monkeypatch
         assert {"HttpOnly", "SameSite=strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
         assert "Secure" not in cookie
         assert (await client.get("/api/v1/me")).json() == {"name": "local", "role": "admin", "via": "session"}
-        token = client.cookies["etp_session"]
-        async with gateway.stream({"Cookie": f"etp_session={token}"}) as watching:
+        token = client.cookies[gateway.cookie]
+        async with gateway.stream({"Cookie": f"{gateway.cookie}={token}"}) as watching:
             assert (await client.get(gateway.login)).status_code == 401, "a link works once"
             assert (await client.post("/api/v1/logout")).status_code == 204
             with pytest.raises(ConnectionClosed) as closed:
                 await watching.recv()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1008
-        async with gateway.client(Cookie=f"etp_session={token}") as thief:
+        async with gateway.client(Cookie=f"{gateway.cookie}={token}") as thief:
             assert (await thief.get("/api/v1/me")).status_code == 401
         done = [line["what"] for line in await _audit(gateway)]
         assert done[-5:] == ["link_made", "login", "login_failed", "logout", "key_added"]
@@ -180,10 +248,10 @@ async def test_passwords(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert len({answer.json()["detail"] for answer in answers}) == 1
         right = {"name": "ada", "password": PASSWORD}
         assert (await client.post("/api/v1/login", json=right)).json()["role"] == "viewer"
-        before = client.cookies["etp_session"]
+        before = client.cookies[gateway.cookie]
         assert (await client.post("/api/v1/login", json=right)).status_code == 200
-        assert client.cookies["etp_session"] != before
-        async with gateway.client(Cookie=f"etp_session={before}") as old:
+        assert client.cookies[gateway.cookie] != before
+        async with gateway.client(Cookie=f"{gateway.cookie}={before}") as old:
             assert (await old.get("/api/v1/me")).status_code == 401
         assert (await client.get("/api/v1/users")).status_code == 403, "a viewer does not see accounts"
         codes = [(await client.post("/api/v1/login", json=wrong[0])).status_code for _ in range(8)]
@@ -315,7 +383,7 @@ async def test_a_database_without_writes_shows_what_it_has(tmp_path: Path, monke
 async def test_a_websocket_needs_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """401 before it is one; a key that is none, likewise."""
     async with serving(tmp_path, monkeypatch) as gateway:
-        for headers in ({}, {"Authorization": "Bearer etp_x"}, {"Cookie": "etp_session=" + "a" * 43}):
+        for headers in ({}, {"Authorization": "Bearer etp_x"}, {"Cookie": f"{gateway.cookie}={'a' * 43}"}):
             with pytest.raises(InvalidStatus) as refused:
                 async with gateway.stream(headers):
                     pass

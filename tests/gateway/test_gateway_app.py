@@ -72,12 +72,12 @@ async def test_a_failure_of_ours_is_a_problem_too(tmp_path: Path, monkeypatch: p
             raise RuntimeError("a secret of the database")
 
         monkeypatch.setattr(Accounts, "session", broken)
-        found = await client.get("/api/v1/me", headers={"Cookie": "etp_session=x"})
+        found = await client.get("/api/v1/me", headers={"Cookie": f"{gateway.cookie}=x"})
         assert (found.status_code, found.json()["title"]) == (500, "Internal Server Error")
         assert "secret" not in found.text
         assert "content-security-policy" in found.headers
         with pytest.raises(InvalidStatus) as refused:
-            async with gateway.stream({"Cookie": "etp_session=x"}):
+            async with gateway.stream({"Cookie": f"{gateway.cookie}=x"}):
                 pass
         response = refused.value.response
         assert (response.status_code, b"secret" in response.body) == (500, False)
@@ -147,6 +147,11 @@ async def test_probes_and_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert "the disk is full" in (await client.get("/readyz")).json()["detail"]
         gateway.parts.settings.behind_proxy.append("127.0.0.1")
         proxied = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "9.9.9.9"}
+        for stranger in (proxied, {"X-Forwarded-For": "9.9.9.9"}, {"Host": "whatever"}):
+            gateway.parts.store.fault = "the disk is full"  # a write that succeeds meanwhile takes it away
+            found = await client.get("/readyz", headers=stranger)
+            assert (found.status_code, "disk" in found.text) == (503, False)
+            assert "log" in found.json()["detail"]
         assert (await client.get("/metrics", headers=proxied)).status_code == 401
         assert (await client.get("/metrics", headers=proxied | await gateway.key())).status_code == 200
         assert (await client.get("/healthz", headers={"Host": "whatever"})).json()["ok"] is True
@@ -224,7 +229,10 @@ async def test_tls_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         async with httpx.AsyncClient(base_url=url, verify=trust, trust_env=False, headers={"Origin": url}) as client:
             token = await gateway.parts.access.new_link("ada", by="test")
             found = await client.post("/api/v1/login/link", json={"token": token})
-            assert "Secure" in found.headers["set-cookie"]
+            cookie = found.headers["set-cookie"]
+            assert cookie.startswith(f"__Host-etp_session_{gateway.port}=")
+            assert {"Secure", "Path=/"} <= {part.strip() for part in cookie.split(";")}
+            assert "Domain" not in cookie
             assert found.headers["strict-transport-security"].startswith("max-age=")
 
 

@@ -5,19 +5,26 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gateway import replicas
 from gateway.events import Event, TradeConfirmed
 from gateway.io import bus as bus_module
+from gateway.io import parts as parts_module
 from gateway.io.bus import Bus
+from gateway.io.parts import Parts
+from runtime.feed.wire import Item, Telemetry
 from runtime.settings import SettingsError
 from tests.gateway.conftest import PostgresServer
-from tests.gateway.whole import query, said, serving, until
+from tests.gateway.serving import connected, eventually, hello
+from tests.gateway.serving import say as feed_say
+from tests.gateway.whole import Running, query, said, serving, until
 
 
 class RedisServer:
@@ -66,6 +73,7 @@ def redis_server(directory: Path) -> Iterator[RedisServer]:
 def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
     """One for a test, found again quickly when it is back."""
     monkeypatch.setattr(bus_module, "AGAIN_S", 0.05)
+    monkeypatch.setattr(bus_module, "BLOCK_MS", 100)
     with redis_server(tmp_path) as server:
         yield server
 
@@ -79,6 +87,10 @@ class FakeStore:
         self.came = asyncio.Event()
         self.lost: list[tuple[int, Event]] = []
         self.seqs: dict[int, int] = {}
+        self.reads = 0
+        self.reading: Callable[[], Awaitable[None]] | None = None
+        """What happens while it is read."""
+        self.on_numbered: Callable[[], Any] = lambda: None
 
     def deliver(self, told: list[Event]) -> None:
         """Events that came."""
@@ -88,11 +100,14 @@ class FakeStore:
     def numbered(self, pairs: list[tuple[int, int]]) -> None:
         """What was sent."""
         self.seqs.update(pairs)
+        self.on_numbered()
 
-    async def unnumbered(self, limit: int) -> list[tuple[int, Event]]:
+    async def unnumbered(self, limit: int, after: int = 0) -> list[tuple[int, Event]]:
         """What was not."""
-        found, self.lost = self.lost[:limit], self.lost[limit:]
-        return found
+        self.reads += 1
+        if self.reading is not None:
+            await self.reading()
+        return [pair for pair in self.lost if pair[0] > after and pair[0] not in self.seqs][:limit]
 
 
 def durable(number: int) -> tuple[int, Event]:
@@ -180,6 +195,115 @@ async def test_redis_gone_and_back_empty(redis: RedisServer, monkeypatch: pytest
         await joined.bus.close()
 
 
+async def test_the_order_outlives_what_finds_no_room(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durable events come in the order of their numbers, though some had to be read again, in pages, while others came.
+
+    One comes when there is room again before what found none is read, one while a page of several is read, one with the last.
+    """
+    monkeypatch.setattr(bus_module, "MOST_WAITING", 3)
+    monkeypatch.setattr(bus_module, "AT_ONCE", 1)
+    async with asyncio.TaskGroup() as tasks:
+        joined = await join(tasks, redis.url)
+        store, number = joined.store, joined.bus.number
+        await number([durable(1)])
+        await joined.told(1)
+        store.lost = [durable(each) for each in range(2, 9)]
+        later = iter([number([durable(8)])])
+        store.on_numbered = lambda: [tasks.create_task(each) for each in later]
+
+        async def meanwhile() -> None:
+            if store.reads == 2:
+                store.lost.append(durable(9))
+                await number([durable(9)])
+            elif store.reads == 3:
+                await number([durable(10)])
+
+        store.reading = meanwhile
+        await number([durable(each) for each in range(2, 8)])
+        told = await joined.told(10)
+        assert [event.id for event in told] == [f"101.0.{each}" for each in range(1, 11)]
+        assert sorted(store.seqs) == list(range(1, 11))
+        assert store.reads == 3
+        await joined.bus.close()
+
+
+async def test_a_database_that_is_away_ends_nobody(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a crash left is read again later; so are the sums of gateways that share a database."""
+
+    class Away:
+        """A database that refuses the first connection, and tells so as the operating system does."""
+
+        def __init__(self) -> None:
+            self.asked = 0
+
+        async def refuse(self) -> None:
+            """Once."""
+            self.asked += 1
+            if self.asked == 1:
+                raise ConnectionRefusedError(111, "refused")
+
+    async with asyncio.TaskGroup() as tasks:
+        store = FakeStore()
+        store.lost, store.reading = [durable(7)], Away().refuse
+        joined = await join(tasks, redis.url, store)
+        assert [event.id for event in await joined.told(1)] == ["101.0.7"]
+        await joined.bus.close()
+
+    monkeypatch.setattr(parts_module, "COUNT_S", 0.01)
+    away, stopping = Away(), asyncio.Event()
+
+    async def world(_: int) -> Any:
+        await away.refuse()
+        stopping.set()
+        return SimpleNamespace(totals="counted")
+
+    parts: Any = SimpleNamespace(store=SimpleNamespace(world=world), world=SimpleNamespace(totals=None))
+    async with asyncio.timeout(5):
+        await Parts.count_again(parts, stopping)
+    assert parts.world.totals == "counted"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beats of a tenth of a second; who misses fifteen is silent."""
+    monkeypatch.setattr(bus_module, "BEAT_S", 0.1)
+    monkeypatch.setattr(replicas, "SILENT_S", 1.5)
+    monkeypatch.setattr(replicas, "FORGOTTEN_S", 2.0)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_nodes_of_a_gateway_that_is_killed_are_found(redis: RedisServer) -> None:
+    """Its beats stop without a word: the others learn what it held and nobody else does; then it is forgotten."""
+    async with asyncio.TaskGroup() as tasks:
+        survivor = await join(tasks, redis.url)
+        survivor.bus.devices = lambda: [102]
+        found, news = list[set[int]](), asyncio.Event()
+
+        def orphans(devices: Iterable[int]) -> None:
+            found.append(set(devices))
+            news.set()
+
+        survivor.bus.on_orphans = orphans
+        killed = Bus(survivor.bus._client, FakeStore())  # type: ignore[arg-type]
+        killed.devices = lambda: [101, 102, 2**64 - 1]
+        beating = asyncio.create_task(killed._beat_on())
+        await survivor.bus._client.hset(survivor.bus._beats, "newer", b'{"of": "another version"}')
+        async with asyncio.timeout(10):
+            await _gateways(survivor.bus, 3)
+            assert found == []
+            beating.cancel()
+            await news.wait()
+            assert found[0] == {101, 2**64 - 1}
+            await _gateways(survivor.bus, 2)
+        await survivor.bus.close()
+
+
+async def _gateways(bus: Bus, count: int) -> None:
+    """Until so many have a beat in Redis."""
+    while len(await bus._client.hgetall(bus._beats)) != count:  # noqa: ASYNC110 - what it waits for tells nobody
+        await asyncio.sleep(0.01)
+
+
 async def test_an_older_copy_of_redis_counts_on_above(redis: RedisServer) -> None:
     """A counter that went back gives no number twice."""
     async with asyncio.TaskGroup() as tasks:
@@ -224,6 +348,67 @@ async def test_two_gateways_over_one_database(
             resumed = await until(again, "Resumed")
             assert (resumed["gap"], resumed["telemetry_gap"]) == (False, False)
             assert await _queries(again, 2) == heard[0][3:]
+
+
+STATUS = Item("status", 5, {"stored_wh": 1, "for_sale_wh": 0})
+
+
+@pytest.mark.usefixtures("quick")
+async def test_nodes_follow_their_gateway_or_another(
+    redis: RedisServer, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two nodes at a gateway that falls silent one dials another: that one stays online everywhere, the other goes.
+
+    And where a node is told to be gone that is here (its gateway slept, or an older connection of it ended elsewhere), the
+    gateway that has it says that it is not.
+    """
+    common: dict[str, Any] = {"database": postgres.database(), "redis": redis.url}
+    async with (
+        serving(tmp_path / "1", monkeypatch, **common) as first,
+        serving(tmp_path / "2", monkeypatch, **common) as second,
+    ):
+        places = [f"{one.host}:{one.port}" for one in (first, second)]
+        online = second.parts.world.is_online
+        async with connected(places[0]) as (here, _), connected(places[0], hello(device_id=102)) as (other, _):
+            for client in (here, other):
+                await feed_say(client, Telemetry([STATUS], 0))
+            await eventually(lambda: online(101) and online(102))
+            async with connected(places[1], hello(device_id=102)) as (moved, _):
+                await feed_say(moved, Telemetry([STATUS], 0))
+                async with asleep(first, monkeypatch):
+                    await eventually(lambda: not online(101))
+                    assert online(102)
+                await eventually(lambda: online(101))  # it is awake, and says that it has it
+                second.parts.orphaned([102])
+                assert online(102)
+        await eventually(lambda: not online(101) and not online(102))
+
+
+@asynccontextmanager
+async def asleep(gateway: Running, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Its process is stopped, as far as the others can see: no beats, and what comes waits."""
+    bus, awake = gateway.parts.bus, asyncio.Event()
+    assert bus is not None
+    beat, came, newest = bus._beat, bus._came, bus.seq
+    waiting: list[Event] = []
+
+    def keep(events: Sequence[Event]) -> None:
+        waiting.extend(events)
+        bus.seq = waiting[-1].seq if waiting else newest
+
+    async def late(number: int) -> Any:
+        await awake.wait()
+        return await beat(number)
+
+    monkeypatch.setattr(bus, "_beat", late)
+    monkeypatch.setattr(bus, "_came", keep)
+    try:
+        yield
+    finally:
+        monkeypatch.setattr(bus, "_came", came)
+        bus.seq = newest
+        came(waiting)
+        awake.set()
 
 
 async def _queries(websocket: Any, count: int) -> list[dict[str, Any]]:

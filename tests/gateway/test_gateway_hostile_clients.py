@@ -4,10 +4,12 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -69,7 +71,7 @@ async def test_pages_of_other_sites_change_nothing(gateway: Running) -> None:
 async def test_pages_of_other_sites_get_no_websocket(gateway: Running, path: str) -> None:
     """Neither the stream with the user's cookie, nor the feed of a gateway on this machine."""
     async with gateway.admin() as client:
-        cookie = f"etp_session={client.cookies['etp_session']}"
+        cookie = f"{gateway.cookie}={client.cookies[gateway.cookie]}"
     for origin, host in (("https://evil.example", None), ("http://evil.example", "evil.example")):
         headers = {"Cookie": cookie, "Origin": origin} | ({"Host": host} if host else {})
         status = await _refused(gateway, path, headers)
@@ -179,6 +181,51 @@ async def test_trailers(gateway: Running) -> None:
     assert await alive(gateway)
 
 
+@pytest.mark.parametrize("end", [b"0\r\nX: ", b"0\r\nX", b"5;"])
+async def test_what_follows_a_head_has_an_end(gateway: Running, end: bytes) -> None:
+    """A trailer's value or name, or a chunk's extension, that goes on and on, as the parser would hold it."""
+    head = b"POST /api/v1/login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    reader, writer = await gateway.raw(head + end)
+    found = b""
+    with suppress(ConnectionError):  # what it says may be lost in a reset
+        async with asyncio.timeout(5):
+            for _ in range(100):
+                writer.write(b"a" * 10_000)
+                await writer.drain()
+            found = await reader.read(100)
+    assert not found or b" 413 " in found
+    writer.close()
+    assert await alive(gateway)
+
+
+async def test_requests_that_wait_behind_one(gateway: Running) -> None:
+    """A few are answered in turn; thousands in one packet would all be held, and end their connection instead."""
+    one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    few = await answer(gateway, one * 8 + one.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert few.count(b" 200 OK") == 9
+    assert (await answer(gateway, one * 5_000)).count(b" 200 OK") < 2
+    assert await alive(gateway)
+
+
+async def test_urls_without_end(gateway: Running) -> None:
+    """Each parameter is looked at, before anybody is asked who they are."""
+    async with gateway.client() as client:
+        problem(await client.get("/api/v1/me?" + "a&" * 50), 400, "parameters")
+        assert (await client.get("/api/v1/me?" + "&" * 49)).status_code == 401
+
+
+async def test_what_the_server_says_is_said_once_a_minute(gateway: Running) -> None:
+    """Whoever sends garbage, or asks for other protocols, has it say a line: it is marked as one that repeats."""
+    upgrade = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nUpgrade: foo\r\nConnection: upgrade, close\r\n\r\n"
+    with capture_logs() as lines:
+        for data in (b"garbage\r\n\r\n", upgrade):
+            await answer(gateway, data)
+    assert [(line["event"], line["kind"]) for line in lines] == [
+        ("http_server", "Invalid HTTP request received."),
+        ("http_server", "Unsupported upgrade request."),
+    ]
+
+
 async def test_what_is_no_handshake_is_told_like_all(gateway: Running) -> None:
     """With the headers of every answer, and without what was sent."""
     lines = f"Host: {gateway.host}:{gateway.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -186,6 +233,15 @@ async def test_what_is_no_handshake_is_told_like_all(gateway: Running) -> None:
     assert b" 400 " in found
     assert b"content-security-policy" in found
     assert b"<b>" not in found
+
+
+async def test_a_handshake_that_is_no_text_leaves_nothing_behind(gateway: Running) -> None:
+    """Its refusal cannot repeat it; its place is free again, and the gateway ends in order."""
+    lines = f"Host: {gateway.host}:{gateway.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".encode()
+    for name in (b"Sec-WebSocket-Version", b"Sec-WebSocket-Key"):
+        found = await answer(gateway, b"GET /ws HTTP/1.1\r\n" + lines + name + b": \xb7\r\n\r\n")
+        assert b" 400 " in found
+    assert await alive(gateway)
 
 
 async def test_json_without_end(gateway: Running) -> None:
@@ -285,7 +341,7 @@ async def test_a_request_that_nobody_reads_is_cut(tmp_path: Path, monkeypatch: p
         await asyncio.sleep(1.5)
         writer.transport.resume_reading()  # type: ignore[attr-defined]
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 got = len(await reader.read())
         except ConnectionResetError:
             got = 0

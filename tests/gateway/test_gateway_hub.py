@@ -221,6 +221,26 @@ def test_a_restart_loses_telemetry_and_says_so() -> None:
     assert part.got[late][-1]["gap"] is True
 
 
+@pytest.mark.parametrize("node", ["101\n", "", "x", "-1", "1" * 21])
+def test_an_id_is_digits_alone(node: str) -> None:
+    """Not even a line break after them."""
+    room = Room()
+    client = room.join({"verb": "subscribe", "nodes": [node]})
+    assert room.types(client)[-1] == "Error"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_was_forgotten_is_a_gap(whole: bool) -> None:
+    """Retention may have swept events between those that are left, or all but a few: who was away since before is told."""
+    room = Room(Limits(ring=10), seq=1_000)
+    room.hub.fill([_numbered(3), _numbered(70)], whole=whole, forgotten=50)
+    before, after = (room.join({"verb": "resume", "epoch": "e", "seq": seq}) for seq in (49, 50))
+    assert room.got[before][-1]["gap"] is True
+    assert room.got[after][-1]["gap"] is False
+    room.tick()
+    assert room.seqs(after) == [70]
+
+
 def test_who_does_not_read_waits_alone() -> None:
     """LAGGING gets nothing until it has drained, then a Snapshot with a gap; the others get everything."""
     room = Room()

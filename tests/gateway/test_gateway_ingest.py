@@ -43,7 +43,7 @@ from runtime.io.feed import Feed as NodeFeed
 from runtime.io.journal import Journal
 from sim.world import World as Simulated
 from tests.gateway.journals import market
-from tests.gateway.serving import connected, eventually, hear, hello, say, serving
+from tests.gateway.serving import connected, eventually, hear, hello, pragma, say, serving
 from tests.signing import member, pair, registry
 from tests.support import plan
 
@@ -188,6 +188,7 @@ def test_a_member_that_is_revoked_meanwhile_is_not_heard() -> None:
         ({"market_time": MarketTime(0, 0, 1e7)}, "speed is 10000000.0"),
         ({"about": {"capacity_wh": -5}}, "about: Expected `int` >= 0 - at `$.capacity_wh`"),
         ({"about": {"mechanism": "<script>"}}, "about"),
+        ({"about": {"mechanism": "a" * 24 + "\n"}}, "about"),
         ({"about": {"strategy": "\x1b[31m"}}, "about"),
     ],
 )
@@ -416,6 +417,24 @@ def test_an_open_lot_is_told_as_far_as_it_is_public() -> None:
     assert (sealed.standing_micro_per_kwh, sealed.bidders, sealed.closes_us) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("mechanism", "reserve", "standing", "ask"),
+    [
+        ("english", 80_000, 85_000, 90_000),
+        ("english", None, 85_000, 90_000),
+        ("english", None, None, None),
+        ("vickrey", 80_000, 85_000, 80_000),
+        ("vickrey", None, 85_000, None),
+    ],
+)
+def test_an_ask_tells_no_secret(mechanism: str, reserve: int | None, standing: int | None, ask: int | None) -> None:
+    """A sealed lot's is its reserve, whatever the node says; a hidden reserve is none before somebody leads."""
+    prices = {"reserve_micro_per_kwh": reserve, "standing_micro_per_kwh": standing}
+    updated = told(opened(), open_lot(7, mechanism, **prices))[1]
+    assert isinstance(updated, LotUpdated)
+    assert updated.ask_micro_per_kwh == ask
+
+
 def test_a_lot_that_has_ended_does_not_open_again() -> None:
     """Telemetry that was overtaken by the row of the lot's end says nothing; a lot that is just gone is told as empty."""
     feed = opened()
@@ -637,16 +656,14 @@ async def test_a_store_that_takes_nothing_acknowledges_nothing(store: Store) -> 
     watched = Watched(store)
     async with serving(Ingest(store)) as place:
         async with connected(place, said) as (client, _):
-            connection = store._writer._connection  # type: ignore[union-attr]
-            assert connection is not None
-            connection.execute("PRAGMA query_only = ON")  # as a disk that became read-only
+            await pragma(store, "query_only = ON")  # as a disk that became read-only
             await say(client, Bids(list(journal.bids), len(journal.bids)))
             with pytest.raises(ConnectionClosedError) as ended:
                 await hear(client)
             assert ended.value.rcvd is not None
             assert ended.value.rcvd.code == 1013
         assert not store.healthy
-        connection.execute("PRAGMA query_only = OFF")
+        await pragma(store, "query_only = OFF")
         await eventually(lambda: store.healthy)
         async with connected(place, said) as (client, resume):
             assert resume == Resume(0, "", 0)

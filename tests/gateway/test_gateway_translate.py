@@ -84,7 +84,7 @@ def test_a_hidden_reserve_stays_hidden() -> None:
 
 
 def test_bids_are_told_with_their_answers() -> None:
-    """And the first of each device that took part is what its lot is told of."""
+    """Once their lot's row is here; and the first of each device that took part is what its lot is told of."""
     known, writes = Known(firsts={(101, 7): {}}), Writes()
     for number, bidder, state in (
         (1, 500, "below_reserve"),
@@ -94,10 +94,31 @@ def test_bids_are_told_with_their_answers() -> None:
     ):
         translate_bid(DAY, FeedBid(number, 7, bidder, number, 1, 1_000 * number, state, 5), known, writes)
     assert known.firsts[101, 7] == {500: First(0, 2, 2_000), 501: First(0, 3, 3_000)}
-    refused, placed, *_ = writes.told
+    assert (len(writes.bids), writes.told) == (4, [])
+    body = {"mechanism": "vickrey", "bids": 3, "digest": "", "energy_wh": 1}
+    translate_row(DAY, row("lot", "reserved", body), known, writes)
+    refused, placed, *_, ended = writes.told
+    assert isinstance(ended, events.AuctionCompleted)
     assert isinstance(refused, events.BidRejected)
     assert isinstance(placed, events.BidPlaced)
     assert (refused.code, refused.id, placed.id) == ("below_reserve", "101/0/b1", "101/0/b2")
+
+
+def test_a_late_bid_is_told_at_once() -> None:
+    """Its lot has ended, or it names none."""
+    known, writes = Known(lots={(101, 7): LotFacts(1, None)}), Writes()
+    for number, lot_id in ((1, 7), (2, 0), (3, 8)):
+        translate_bid(DAY, FeedBid(number, lot_id, 500, number, 1, 2, "late", 5), known, writes)
+    assert [told.id for told in writes.told] == ["101/0/b1", "101/0/b2"]
+
+
+def test_a_lot_that_does_not_say_is_hidden() -> None:
+    """As its node takes it: rows of older versions."""
+    _, [told] = one(
+        row("lot", "reserved", {"mechanism": "english", "bids": 1, "digest": "", "reserve_micro_per_kwh": 5})
+    )
+    assert isinstance(told, events.AuctionCompleted)
+    assert told.reserve_micro_per_kwh is None
 
 
 def test_a_void_lot_and_a_release() -> None:

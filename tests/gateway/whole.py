@@ -37,6 +37,8 @@ class Running:
         self.url, self.login = ready["http"], ready["login"]
         self.host, port = self.url.partition("://")[2].split(":")
         self.port = int(port)
+        self.cookie = f"etp_session_{self.port}"
+        """The name of a session's cookie."""
         self.parts, self.life = parts, life
 
     @asynccontextmanager

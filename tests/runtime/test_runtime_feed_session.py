@@ -411,6 +411,24 @@ def test_numbers_that_no_journal_has(resume: Resume) -> None:
         made.hear(resume)
 
 
+@pytest.mark.parametrize("number", [0, -1, 4, 2**63])
+def test_a_newest_bid_that_cannot_be(number: int) -> None:
+    """It is one of those that the gateway has."""
+    made = Driven(bids=9)
+    made.hear(Challenge(CHALLENGE))
+    with pytest.raises(FeedError, match=f"resumes at bid 3, and names bid {number}"):
+        made.hear(Resume(0, "", 3, bid(number)))
+
+
+def test_a_newest_bid_is_looked_up() -> None:
+    """The journal says whether it is this one."""
+    made = Driven(bids=9)
+    made.hear(Challenge(CHALLENGE))
+    made.session.next(made.now)
+    made.hear(Resume(0, "", 3, bid(2)))
+    assert made.session.asks(made.now) == Check(0, "", 3, bid(2))
+
+
 def test_a_refusal_is_told_in_its_words() -> None:
     """Cut and without control characters, since it goes to the operator's terminal."""
     made = Driven()

@@ -162,6 +162,29 @@ async def test_lazy_rows_are_not_put_off_by_those_behind_them(tmp_path: Path) ->
     journal.close()
 
 
+class Closing(asyncio.SelectorEventLoop):
+    """A loop that closes between a question whether it has and what is asked of it then."""
+
+    late = True
+
+    def is_closed(self) -> bool:
+        """Not as long as it is late to tell."""
+        return not self.late and super().is_closed()
+
+
+def test_a_loop_that_closes_costs_no_row(tmp_path: Path) -> None:
+    """Its waiters are gone; the writer goes on, and what was given to it later is on the disk."""
+    journal, loop = open_journal(tmp_path), Closing()
+    loop.close()
+    Journal._call(loop, lambda: None)
+    loop.late = False
+    journal.write([row(1)])
+    journal.close()
+    reader = JournalReader(tmp_path / "state")
+    assert [found.lot_id for _, found in reader.rows()] == [1]
+    reader.close()
+
+
 async def test_a_watcher_is_told_of_what_is_on_the_disk(tmp_path: Path) -> None:
     """Once per transaction with rows or bids, after it, lazy ones too; a mark alone is nothing to read, nor is a failure."""
     journal = open_journal(tmp_path)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from etp.effects import BidRow, Row
@@ -10,6 +11,7 @@ from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh
 from runtime.feed.publish import NO_AUCTIONS, Lots
 from runtime.feed.session import Check, Page, Read
 from runtime.feed.wire import MAX_MESSAGE, ROWS_AT_ONCE, Rows, encode
+from runtime.io import journal as journal_module
 from runtime.io.journal import Journal
 from runtime.io.pages import Pages, Place
 
@@ -30,11 +32,11 @@ class Read1:
         self.place = Place()
         self.row = self.bid = 0
 
-    def bids(self, count: int, state: str = "standing") -> None:
-        """So many bids in lot 1."""
+    def bids(self, count: int, state: str = "standing", lot_id: int = 1) -> None:
+        """So many bids in a lot."""
         for number in range(count):
             self.journal.bid(
-                BidRow(LotId(1), DeviceId(500), MessageId(number), Wh(1), MicroPerKwh(5), state, WallUs(1))
+                BidRow(LotId(lot_id), DeviceId(500), MessageId(number), Wh(1), MicroPerKwh(5), state, WallUs(1))
             )
 
     async def next(self) -> Page:
@@ -114,6 +116,57 @@ async def test_what_is_not_told_still_moves_the_place(read: Read1, tmp_path: Pat
     assert (read.row, read.bid) == (600, 600)
     assert not any(page.rows or page.bids for page in pages)
     assert len(pages) <= 4
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+async def test_a_lot_s_reserve_stays_as_secret_as_it_was(read: Read1, tmp_path: Path, hidden: bool) -> None:
+    """Bids near the reserve: of lots of an earlier life as each lot's own row says, without one never; of today's as today."""
+    ended = {1: True, 2: False}
+    for lot_id in (1, 2, 3):
+        read.bids(1, "below_reserve", lot_id)
+    read.bids(1, "standing", 1)
+    rows = [row(lot_id, "lot")._replace(body={"hidden": secret}) for lot_id, secret in ended.items()]
+    await read.journal.commit([*rows, row(4, "lot")._replace(body={})])
+    read.bids(1, "too_many", 4)
+    await read.journal.commit([])
+    await read.pages.close()
+    read.pages = Pages(tmp_path / "state", hidden=hidden)
+    read.bids(1, "below_reserve", 5)
+    await read.journal.commit([])
+    told = [(bid.lot_id, bid.state) for bid in (await read.next()).bids]
+    assert told == [(2, "below_reserve"), (1, "standing"), *([] if hidden else [(5, "below_reserve")])]
+
+
+async def test_a_bid_of_another_copy_is_found_out(read: Read1) -> None:
+    """The same row and as many bids, but not the one that was told: an older copy was restored and went on by itself."""
+    read.bids(3)
+    await read.journal.commit([row(1)])
+    page = await read.next()
+    told, last = page.bids[-1], page.rows[0]
+    edit = msgspec.structs.replace
+    for newest, known in (
+        (told, True),
+        (None, True),
+        (edit(told, lot_id=0), True),  # as which it was told may depend on when
+        (page.bids[0], True),
+        (edit(told, message_id=told.message_id + 1), False),
+        (edit(told, time_us=9), False),
+        (edit(told, number=2), False),
+    ):
+        assert await read.pages.known(Check(1, last.hash, 3, newest)) is known, newest
+
+
+async def test_a_bid_that_the_ring_has_lost_proves_nothing(read: Read1, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be compared is believed: else each gateway that was away for long would be told of a fork."""
+    monkeypatch.setattr(journal_module, "BID_RING", 10)
+    read.bids(1)
+    await read.journal.commit([row(1)])
+    told = (await read.next()).bids[0]
+    for _ in range(3):
+        read.bids(20)
+        await read.journal.commit([])
+    assert (await read.pages.read(Read(1, 0), Place(), ENDED)).bids[0].number > 1
+    assert await read.pages.known(Check(0, "", 61, msgspec.structs.replace(told, bidder=9)))
 
 
 async def test_what_a_gateway_resumes_after_must_be_there(read: Read1) -> None:

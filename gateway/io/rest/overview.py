@@ -14,6 +14,7 @@ from gateway.io.queries import rows_of
 from gateway.io.recent import recent
 from gateway.io.rest.answers import JSON, NO_STORE, Route, Routes, encode, here
 from gateway.schema import Overview
+from gateway.sums import capped_sum
 
 router = APIRouter(tags=["market"], route_class=Route)
 routes = Routes(router)
@@ -41,7 +42,7 @@ async def get_overview(request: Request, _: Annotated[NothingAsked, Query()]) ->
 
 async def _made(found: Parts) -> bytes:
     nodes, settlements, events = tables.nodes.c, tables.settlements.c, tables.events.c
-    counted = [func.coalesce(func.sum(nodes[name]), 0) for name in _SUMS]
+    counted = [capped_sum(nodes[name]) for name in _SUMS]
     roles, sums, unsettled, security = await rows_of(
         found.store.engine,
         select(nodes.role, func.count()).group_by(nodes.role),
