@@ -78,6 +78,8 @@ class Affair:
     """No bid before this."""
     put_off: bool = False
     """A bid waits for `not_before_s`, since the battery takes only so many a second."""
+    too_little: bool = False
+    """It waits for more to be wanted: what was wanted is less than the battery sells at once."""
     news_s: float = 0.0
     """When the battery last said something, or was last asked."""
     warned: bool = False

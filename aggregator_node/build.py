@@ -12,6 +12,7 @@ from etp.profile import Profile
 from etp.timing import Timing
 from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, Micro, MicroPerKwh, Wh
 from runtime.days import PriceSeries
+from runtime.revival import Memory
 from runtime.settings import market_clock
 
 
@@ -28,13 +29,31 @@ def buyer_of(
     return Buyer(
         DeviceId(settings.device_id),
         worth=_worth(settings, series, seed, now),
-        portfolio=_portfolio(settings),
+        portfolio=portfolio_of(settings),
         strategy=STRATEGIES[settings.strategy],
         profile=profile,
         rng=random.Random(seed),
         timing=Timing(),
         purse=purse,
+        clock=market_clock(settings, now),
+        patience_s=settings.patience_h * 3600,
     )
+
+
+def revived(
+    settings: AggregatorSettings,
+    memory: Memory,
+    *,
+    series: PriceSeries | None,
+    seed: int,
+    profile: Profile,
+    now: Now,
+    purse: Purse | None = None,
+) -> Buyer:
+    """The buyer as its last life left it: what it bought is bought, and its unanswered Confirms are open."""
+    buyer = buyer_of(settings, series=series, seed=seed, profile=profile, now=now, purse=purse)
+    buyer.restored(memory.pending_rows(), memory.rows_of("trade"), now)
+    return buyer
 
 
 def _worth(settings: AggregatorSettings, series: PriceSeries | None, seed: int, now: Now) -> Worth:
@@ -44,7 +63,7 @@ def _worth(settings: AggregatorSettings, series: PriceSeries | None, seed: int, 
     return Recorded(series, market_clock(settings, now), most, settings.margin, seed)
 
 
-def _portfolio(settings: AggregatorSettings) -> Portfolio:
+def portfolio_of(settings: AggregatorSettings) -> Portfolio:
     """Demand and budget in integers."""
     budget = None if settings.budget is None else Micro(round(settings.budget * MICRO_PER_CENT))
     period = settings.period_kwh

@@ -5,13 +5,14 @@ What is bid stays in the exposure until its fate is known; a Confirm leaves only
 
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from aggregator_node.affair import ASK_AGAIN_S, BID_BURST, BIDS_PER_S, PAUSE_S, TOO_MANY_PAUSE_S, Affair, Promise
-from aggregator_node.directory import Directory
+from aggregator_node.directory import Battery, Directory
 from aggregator_node.portfolio import Portfolio
-from aggregator_node.strategy import LotView, Strategy, price
+from aggregator_node.strategy import price
+from aggregator_node.view import Loss, LotView, Need, Strategy
 from aggregator_node.worth import Worth
 from etp import messages
 from etp.agenda import Agenda
@@ -28,6 +29,7 @@ from etp.session import Violation
 from etp.state import AffairInput, AffairState
 from etp.timing import Timing, is_from_future, is_late
 from etp.units import MICRO_PER_CENT, DeviceId, LotId, Micro, MicroPerKwh, MonotonicS, Wh, money
+from runtime.days import MarketClock
 
 LOOK_S: Final = 0.02
 """Energy wanted anew is looked for at all batteries after this, s: what is set free at one moment is spread in one look."""
@@ -36,6 +38,15 @@ REPLIES_KEPT: Final = 4096
 COMMIT_LIMIT_S: Final = 0.4
 REFUNDS: Final = (TerminateCode.TIMEOUT, TerminateCode.CANNOT_DELIVER)
 """A battery's record of these gives its buyer the money of that lot back."""
+LOSSES: Final = {
+    RejectCode.OUTBID: Loss.OUTBID,
+    RejectCode.ANOTHER_WON: Loss.ANOTHER_WON,
+    RejectCode.BELOW_RESERVE: Loss.BELOW_RESERVE,
+}
+"""Refusals that say something of prices."""
+NO_DAYS: Final = MarketClock(MonotonicS(0.0), 0.0)
+"""Market time where nobody asks for it."""
+REJECT_CODES: Final[dict[int, RejectCode]] = {code.value: code for code in RejectCode}
 NOT_NOW: Final = frozenset({RejectCode.UNAVAILABLE, RejectCode.TOO_MANY, RejectCode.LATE, RejectCode.INVALID})
 
 
@@ -63,8 +74,10 @@ class Buyer:
         rng: random.Random,
         timing: Timing,
         purse: Purse | None = None,
+        clock: MarketClock = NO_DAYS,
+        patience_s: float = 0.0,
     ) -> None:
-        """`purse`: what its escrow can pay, in a market that settles."""
+        """`purse`: what its escrow can pay, in a market that settles; `patience_s`: how long the demand may wait, of market time."""
         self._purse = purse
         self.device_id = device_id
         self.portfolio = portfolio
@@ -80,7 +93,17 @@ class Buyer:
         """By battery: the lot of the last trade (0 in `plain`), and its Accept while that may still be young."""
         self._retries: list[tuple[float, Commit]] = []
         self._evidence = Evidence()
-        self._strategy, self._profile, self._rng, self._timing = strategy, profile, rng, timing
+        self._handlers: dict[int, Callable[[Affair, Frame, bytes, Now], list[Effect]]] = {
+            MessageType.RESPONSE: self._response,
+            MessageType.REJECT: self._reject,
+            MessageType.ACCEPT: self._accept,
+            MessageType.TERMINATE: self._terminate,
+            MessageType.DEVICE_FAILURE: self._failure,
+        }
+        self._strategy, self._profile, self._rng, self._timing = strategy.fresh(), profile, rng, timing
+        self._clock, self._patience_s = clock, patience_s
+        self._began_s: float | None = None
+        """Market time when the first lot was judged: the demand may wait from then on."""
 
     @property
     def open_promises(self) -> int:
@@ -129,9 +152,15 @@ class Buyer:
     # -- sessions
 
     def hello(self, now: Now, to: DeviceId | None = None) -> Envelope:
-        """A Query that makes a battery just dialled speak, and so say which device it is; in `plain` it may be any."""
+        """A Query that makes a battery just dialled speak, and so say which device it is; in `plain` it may be any.
+
+        Of a battery that is known by name the clock is measured from here: what binds the session is the answer to this.
+        """
         envelope = Envelope(messages.query(self.device_id))
         self._profile.stamp(envelope, to, now)
+        affair = self._affair(to, now.monotonic_s) if to is not None else None
+        if affair is not None:
+            affair.battery.estimator.asked(now, message_id=self._profile.ids.last)
         return envelope
 
     def session_opened(self, device_id: DeviceId, now: Now, address: str = "") -> list[Effect]:
@@ -161,7 +190,6 @@ class Buyer:
 
     def _query(self, affair: Affair, now: Now) -> list[Effect]:
         envelope = self.hello(now, affair.battery.device_id)
-        affair.battery.estimator.asked(now, message_id=self._profile.ids.last)
         affair.news_s = now.monotonic_s
         return [Send(affair.battery.device_id, envelope)]
 
@@ -179,13 +207,7 @@ class Buyer:
             affair.news_s = now.monotonic_s
         affair.heard_id = max(affair.heard_id, frame.message_id)
         self.portfolio.begin(self.worth.period(now.monotonic_s))
-        handle = {
-            MessageType.RESPONSE: self._response,
-            MessageType.REJECT: self._reject,
-            MessageType.ACCEPT: self._accept,
-            MessageType.TERMINATE: self._terminate,
-            MessageType.DEVICE_FAILURE: self._failure,
-        }.get(MessageType(frame.message_type))
+        handle = self._handlers.get(frame.message_type)
         effects = handle(affair, frame, raw, now) if handle else []
         self._schedule(affair)
         return effects
@@ -250,7 +272,7 @@ class Buyer:
             return off
         # What may not be delivered is worth less: its value times the share of promises that this battery keeps.
         value = MicroPerKwh(int(self.worth.at(now.monotonic_s) * battery.reliability))
-        offered = price(self._strategy, LotView(value, battery.ask), self._rng)
+        offered = price(self._strategy, self._view(battery, value, now), self._rng)
         room = self._purse.room(self.portfolio.exposed_micro) if self._purse is not None else None
         energy = self.portfolio.wanted(battery.for_sale, offered, room) if offered is not None else Wh(0)
         if offered is None or energy <= 0:
@@ -258,7 +280,7 @@ class Buyer:
         if not affair.pace.take(now.monotonic_s):
             affair.put_off, affair.not_before_s = True, now.monotonic_s + 1 / BIDS_PER_S
             return [Count("bids_put_off")]
-        affair.put_off = False
+        affair.put_off = affair.too_little = False
         self.portfolio.expose(battery.device_id, energy, offered)
         affair.bid = Envelope(messages.bid(self.device_id, price=offered, energy=energy), lot_id=battery.lot_id)
         self._profile.stamp(affair.bid, battery.device_id, now)
@@ -266,6 +288,27 @@ class Buyer:
         affair.bid_s = now.monotonic_s
         affair.move(AffairInput.TAKES_PART)
         return [Send(battery.device_id, affair.bid), Count("bids")]
+
+    def _view(self, battery: Battery, value: MicroPerKwh, now: Now) -> LotView:
+        """What its strategy is asked: the lot, and what is still wanted, in this period and in all."""
+        portfolio, market_s = self.portfolio, self._clock.at(now.monotonic_s)
+        self._began_s = market_s if self._began_s is None else self._began_s
+        patience_s = max(0.0, self._began_s + self._patience_s - market_s)
+        needs = [Need(Wh(portfolio.demand - portfolio.bought - portfolio.exposed_wh), patience_s)]
+        ends_at = self.worth.changes_at(now.monotonic_s)
+        if portfolio.period_demand is not None and ends_at is not None:
+            missing = Wh(portfolio.period_demand - portfolio.period_bought - portfolio.exposed_wh)
+            needs.append(Need(missing, self._clock.at(ends_at) - market_s, recurs=True))
+        return LotView(
+            value,
+            battery.ask,
+            battery=battery.device_id,
+            lot_id=battery.lot_id,
+            energy=battery.for_sale,
+            market_s=market_s,
+            period=portfolio.period,
+            needs=tuple(needs),
+        )
 
     def _look(self, now: Now) -> list[Effect]:
         """Bid wherever nothing is going on, the least ask first."""
@@ -296,8 +339,10 @@ class Buyer:
         of_older_lot = affair.bid is not None and affair.bid.lot_id != affair.battery.lot_id
         if affair.state is not AffairState.BIDDING or not mine:
             return [Count("rejects_of_older_bids")]
-        code = RejectCode(frame.termination_code) if frame.termination_code in set(RejectCode) else None
+        code = REJECT_CODES.get(frame.termination_code)
         self._answered(affair, "REJECT", now)
+        if code in LOSSES:
+            self._strategy.lost(affair.battery.device_id, bid=_price_of(affair.bid), how=LOSSES[code])
         self._free(affair, now)
         counted = Count("rejected", code.name if code else "unknown")
         # A Response that came before has told of a newer lot: what is said of the older one changes nothing there.
@@ -316,7 +361,7 @@ class Buyer:
             battery.for_sale = left
             return True
         if code is RejectCode.INSUFFICIENT and left > 0:  # too little, then: until more is wanted, or can be paid for
-            affair.put_off, affair.not_before_s = True, now.monotonic_s + ASK_AGAIN_S
+            affair.put_off, affair.too_little, affair.not_before_s = True, True, now.monotonic_s + ASK_AGAIN_S
             return False
         if code is RejectCode.TOO_MANY and battery.ask > 0:  # a battery that takes fewer than we send: slower, then
             affair.put_off, affair.not_before_s = True, now.monotonic_s + TOO_MANY_PAUSE_S
@@ -344,6 +389,7 @@ class Buyer:
             # One that we have confirmed before is confirmed again: the journal knows.
             return [Lookup("promise", str(affair.battery.device_id), affair.battery.device_id, frame, raw)]
         bid_id = _id_of(affair.bid)
+        self._strategy.won(affair.battery.device_id, bid=_price_of(affair.bid), paid=messages.terms(frame).paid)
         affair.bid = None
         if affair.battery.of_own_lot:
             affair.battery.for_sale = Wh(0)  # that lot is closed: the Response to the next one says what it asks
@@ -524,9 +570,11 @@ class Buyer:
 
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` has something to do."""
-        due = [self._look_at, self._period_at, *(at for at, _ in self._retries)]
-        agenda = self._agenda.next()
-        first = min([*due, agenda] if agenda is not None else due)
+        agenda, first = self._agenda.next(), min(self._look_at, self._period_at)
+        if agenda is not None and agenda < first:
+            first = agenda
+        if self._retries:
+            first = min(first, *(at for at, _ in self._retries))
         return None if first == float("inf") else MonotonicS(first)
 
     def advance(self, now: Now) -> list[Effect]:
@@ -545,6 +593,9 @@ class Buyer:
         changes_at = self.worth.changes_at(now.monotonic_s)
         self._period_at = float("inf") if changes_at is None else changes_at
         self.portfolio.begin(self.worth.period(now.monotonic_s))
+        for affair in self._affairs.values():
+            if affair.too_little:
+                affair.too_little, affair.not_before_s = False, now.monotonic_s
 
     def _due(self, affair: Affair, now: Now) -> list[Effect]:
         promise = affair.promise
@@ -596,3 +647,8 @@ def trade_subject(battery: DeviceId, lot_id: LotId) -> str:
 def _id_of(bid: Envelope | None) -> int:
     """The id under which a bid left."""
     return message_id_of(bid.raw) if bid is not None and bid.raw is not None else 0
+
+
+def _price_of(bid: Envelope | None) -> MicroPerKwh:
+    """What a bid offers."""
+    return MicroPerKwh(round(bid.frame.bid_price * MICRO_PER_CENT)) if bid is not None else MicroPerKwh(0)

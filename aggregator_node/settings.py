@@ -26,7 +26,15 @@ class AggregatorSettings(NodeSettings):
     budget: float | None = Field(
         None, gt=0, le=1_000_000_000, description="money that may be spent in total, c; default: any"
     )
-    strategy: Literal["random", "conservative", "aggressive", "truthful"] = Field("truthful", description="how it bids")
+    strategy: Literal["random", "conservative", "aggressive", "truthful", "intelligent"] = Field(
+        "truthful", description="how it bids"
+    )
+    patience_h: float = Field(
+        24.0,
+        ge=0,
+        le=8760,
+        description="intelligent: how long the demand in total may wait for a better price, h of market time",
+    )
     peer: list[str] = Field(
         [],
         description="battery to dial where multicast does not reach, DEVICE_ID@HOST:PORT (in plain HOST:PORT will do)",

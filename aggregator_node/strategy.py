@@ -2,27 +2,41 @@
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
-from etp.units import MicroPerKwh
+from aggregator_node.intelligent import Intelligent
+from aggregator_node.view import Loss, LotView, Strategy
+from etp.units import DeviceId, MicroPerKwh
 
-
-class LotView(NamedTuple):
-    """What a buyer knows of a lot."""
-
-    value: MicroPerKwh
-    """What the energy is worth to it, µ/kWh."""
-    ask: MicroPerKwh
-    """The least price that would take part or lead; 0: not disclosed."""
-
-
-Strategy = Callable[[LotView, random.Random], MicroPerKwh]
+__all__ = ["STRATEGIES", "Loss", "LotView", "Rule", "Strategy", "price"]
 
 CONSERVATIVE_SHARE: Final = 0.5
 """With an undisclosed ask the conservative buyer tries half of its value."""
 AGGRESSIVE_SHARE: Final = 0.5
 """The aggressive buyer jumps half of the way from the ask to its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A strategy that learns nothing: the same view brings the same bid, whatever has been."""
+
+    bid: Callable[[LotView, random.Random], MicroPerKwh]
+
+    def fresh(self) -> "Rule":
+        """Itself."""
+        return self
+
+    def price(self, view: LotView, rng: random.Random) -> MicroPerKwh:
+        """What the rule says."""
+        return self.bid(view, rng)
+
+    def won(self, battery: DeviceId, *, bid: MicroPerKwh, paid: MicroPerKwh) -> None:
+        """Learns nothing."""
+
+    def lost(self, battery: DeviceId, *, bid: MicroPerKwh, how: Loss) -> None:
+        """Learns nothing."""
 
 
 def truthful(view: LotView, rng: random.Random) -> MicroPerKwh:  # noqa: ARG001 - one interface for all
@@ -46,12 +60,19 @@ def uniform_random(view: LotView, rng: random.Random) -> MicroPerKwh:
 
 
 STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(
-    {"truthful": truthful, "random": uniform_random, "conservative": conservative, "aggressive": aggressive}
+    {
+        "truthful": Rule(truthful),
+        "random": Rule(uniform_random),
+        "conservative": Rule(conservative),
+        "aggressive": Rule(aggressive),
+        "intelligent": Intelligent(),
+    }
 )
 
 
 def price(strategy: Strategy, view: LotView, rng: random.Random) -> MicroPerKwh | None:
-    """The bid of a strategy; None: the ask is above the value, or there is nothing to bid."""
+    """The bid of a strategy; None: the ask is above the value, or there is nothing to bid, or it waits."""
     if view.value < max(1, view.ask):
         return None
-    return MicroPerKwh(max(1, view.ask, min(strategy(view, rng), view.value)))
+    offered = strategy.price(view, rng)
+    return None if offered is None else MicroPerKwh(max(1, view.ask, min(offered, view.value)))

@@ -10,7 +10,7 @@ from etp.record import NO_LOT, lot_of
 from etp.repetition import Answer, Recalled, Repeated
 from etp.state import AffairInput
 from etp.timing import TIMING, UNTIMED_ID_BELOW
-from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh, money
+from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, LotId, MessageId, MicroPerKwh, WallUs, Wh
 from market.auction import Bid, Refusal, Refused
 
 STATES = {code: code.name.lower() for code in RejectCode}
@@ -81,8 +81,7 @@ class Bids:
         )
         # An id that was never given names no lot, and may yet be one's.
         known = lot_id if lot_id <= self._books.profile.ids.last else NO_LOT
-        record = BidRow(known, bid.bidder, bid.message_id, bid.energy, bid.price, STATES[code], now.wall_us)
-        return [RecordBid(record), Send(affair.device_id, envelope)]
+        return [_record(known, bid, STATES[code], now), Send(affair.device_id, envelope)]
 
     def _repeated(self, affair: Affair, frame: Frame, raw: bytes, known: Recalled, now: Now) -> list[Effect]:
         if known.how is Repeated.OTHER:
@@ -100,7 +99,7 @@ class Bids:
         stamp_us = frame.message_id
         if stamp_us - now.wall_us > self._future_us:
             return RejectCode.INVALID
-        if stamp_us >= UNTIMED_ID_BELOW and stamp_us < max(self._started_us, now.wall_us - self._late_us):
+        if (stamp_us < self._started_us or stamp_us < now.wall_us - self._late_us) and stamp_us >= UNTIMED_ID_BELOW:
             return RejectCode.LATE
         return None if affair.bucket.take(now.monotonic_s) else RejectCode.TOO_MANY
 
@@ -111,7 +110,7 @@ class Bids:
             return RejectCode.UNAVAILABLE
         if lot is None or affair.reservation is not None or not books.selling:
             return RejectCode.UNAVAILABLE
-        affair.against = books.against(affair.device_id, money(bid.price, bid.energy), now)
+        affair.against = books.against(bid, now)
         if affair.against:
             return RejectCode.UNAVAILABLE
         if now.monotonic_s < affair.barred_until_s or now.monotonic_s < books.storage_bad_until_s:
@@ -150,7 +149,7 @@ class Bids:
             affair.live.answer.successor = live.answer
         affair.live = live
         affair.move(AffairInput.TAKES_PART)
-        record = self._record(bid, "standing", now)
+        record = _record(live.lot_id, bid, "standing", now)
         if self._mechanism.immediate:
             return [record]
         live.answer.envelope = self._books.response(bid_price=bid.price)
@@ -160,14 +159,14 @@ class Bids:
         self, affair: Affair, bid: Bid, code: RejectCode, *, ask: MicroPerKwh, raw: bytes, now: Now
     ) -> list[Effect]:
         """Reject a bid. In a sealed lot it takes with it the one it would replace: a Reject frees the bidder."""
-        before, lot_id = affair.live, lot_of(raw) or self._books.lot_id
+        before, lot_id = affair.live, self._books.lot_id
         envelope = self._books.reject(code, price=bid.price, lot_id=lot_id, ask=ask)
         # Stamped at once: nothing changes a refusal any more, so its bytes alone are remembered.
         answer = self._books.stamped(envelope, affair.device_id, now)
         affair.memory.remember(bid.message_id, raw, answer, now.monotonic_s)
         if before is not None and self._books.withdraw(affair):
             before.answer.envelope = envelope
-        return [self._record(bid, STATES[code], now), Send(affair.device_id, envelope)]
+        return [_record(lot_id, bid, STATES[code], now), Send(affair.device_id, envelope)]
 
     def standing(self, bid: Bid) -> LiveBid | None:
         """A bid that takes part, as it came."""
@@ -194,10 +193,9 @@ class Bids:
         live.answer.envelope = gone
         return [Count("bids_withdrawn")]
 
-    def _record(self, bid: Bid, state: str, now: Now) -> RecordBid:
-        lot = self._books.lot
-        lot_id = lot.lot_id if lot is not None else LotId(0)
-        return RecordBid(BidRow(lot_id, bid.bidder, bid.message_id, bid.energy, bid.price, state, now.wall_us))
+
+def _record(lot_id: LotId, bid: Bid, state: str, now: Now) -> RecordBid:
+    return RecordBid(BidRow(lot_id, bid.bidder, bid.message_id, bid.energy, bid.price, state, now.wall_us))
 
 
 def _stored(answer: Answer | bytes) -> Envelope | None:

@@ -19,8 +19,8 @@ from etp.limits import Limits
 from etp.profile import Profile
 from etp.record import NO_LOT
 from etp.timing import Timing, is_from_future, is_late
-from etp.units import MICRO_PER_CENT, DeviceId, LotId, Micro, MicroPerKwh, WallUs, Wh
-from market.auction import LotTerms, Mechanism
+from etp.units import MICRO_PER_CENT, DeviceId, LotId, MicroPerKwh, WallUs, Wh, money
+from market.auction import Bid, LotTerms, Mechanism
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +149,11 @@ class Books:
         """Fix the envelope's bytes with an id of now: it promises, or is a promise's end."""
         return self.profile.stamp(envelope, to, now)
 
-    def against(self, buyer: DeviceId, bid: Micro, now: Now) -> str:
-        """Why a bid of so many µ is refused, for what its buyer owes, its escrow or its past; empty: it is not."""
-        return (self.settlement.refuses(buyer, bid, now) or "") if self.settlement is not None else ""
+    def against(self, bid: Bid, now: Now) -> str:
+        """Why a bid is refused, for what its buyer owes, its escrow or its past; empty: it is not."""
+        if self.settlement is None:
+            return ""
+        return self.settlement.refuses(bid.bidder, money(bid.price, bid.energy), now) or ""
 
     def owed(self, confirm: bytes, buyer: DeviceId, now: Now) -> tuple[Row, ...]:
         """The outbox row of a trade, where trades are paid on a chain."""

@@ -5,19 +5,21 @@ from dataclasses import replace
 from bess_node.battery import Battery, BatterySpec
 from bess_node.books import LotRules
 from bess_node.desk import Desk
-from bess_node.pricing import ByPrices, BySoc, Fixed, Forecast, Pricing
+from bess_node.pricing import ByPrices, BySoc, Fixed, Forecast, Pricing, reserve_with_wear
+from bess_node.pricing_optimal import Optimal
 from bess_node.settings import BessSettings
 from bess_node.settlement import Settlement
 from bess_node.solar import Solar
 from bess_node.store import MICRO, Store
 from etp.clock import Now
-from etp.effects import Row
+from etp.effects import Effect, Row
 from etp.limits import Limits
 from etp.profile import Profile
 from etp.timing import Timing
 from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId, MicroPerKwh, Wh
 from market.mechanisms import MECHANISMS
 from runtime.days import PriceSeries
+from runtime.revival import Memory
 from runtime.settings import SettingsError, market_clock
 
 
@@ -52,14 +54,49 @@ def desk_of(
     )
 
 
-def _pricing(settings: BessSettings, series: PriceSeries | None) -> Pricing:
+def revived(
+    settings: BessSettings,
+    memory: Memory,
+    *,
+    series: PriceSeries | None,
+    profile: Profile,
+    limits: Limits,
+    now: Now,
+    settlement: Settlement | None = None,
+) -> tuple[Desk, list[Effect]]:
+    """The desk as its last life left it. The effects release what was RESERVED: durable before anybody is served.
+
+    Raises SettingsError.
+    """
+    desk = desk_of(
+        settings,
+        series=series,
+        level=memory.find("energy", "level"),
+        profile=profile,
+        limits=limits,
+        now=now,
+        settlement=settlement,
+    )
+    return desk, desk.restored(memory.pending_rows(), now)
+
+
+def pricing_of(settings: BessSettings, series: PriceSeries | None) -> Pricing:
+    """The reserve policy. Raises SettingsError."""
     base = MicroPerKwh(round(settings.reserve * MICRO_PER_CENT))
+    if settings.pricing == "optimal":
+        return Optimal(_cost(settings, base), settings.seed or 0, series)
     if settings.pricing != "prices":
         policies: dict[str, Pricing] = {"fixed": Fixed(base), "soc": BySoc(base), "forecast": Forecast(base)}
         return policies[settings.pricing]
     if series is None:
         raise SettingsError("pricing", "prices", "needs --day FILE with a price series")
     return ByPrices(base, series)
+
+
+def _cost(settings: BessSettings, base: MicroPerKwh) -> MicroPerKwh:
+    """What the optimal reserve is never below: the reserve that is set, and what the grid pays plus what a sale wears."""
+    feed_in, wear = (MicroPerKwh(round(cents * MICRO_PER_CENT)) for cents in (settings.feed_in or 0.0, settings.wear))
+    return max(base, reserve_with_wear(feed_in=feed_in, wear=wear))
 
 
 def battery_spec(settings: BessSettings) -> BatterySpec:
@@ -86,11 +123,12 @@ def _store(settings: BessSettings, series: PriceSeries | None, level: Row | None
     cycles = int(str(level.body["micro_cycles"])) / MICRO if level is not None else 0.0
     return Store(
         Battery(spec, stored, cycles=cycles),
-        pricing=_pricing(settings, series),
+        pricing=pricing_of(settings, series),
         clock=market_clock(settings, now),
         for_sale_percent=settings.for_sale,
         horizon_h=settings.horizon_h,
         solar=Solar(settings.solar_kw) if settings.solar_kw else None,
+        began_s=now.monotonic_s,
     )
 
 

@@ -32,6 +32,7 @@ from etp.timing import TIMING, Timing
 from etp.units import DeviceId, LotId, MicroPerKwh, MonotonicS, Wh
 from market.auction import LotTerms
 
+_BID: Final = MessageType.BID  # by name: to look it up in its Enum takes longer than what is done with it
 STATUS_S: Final = TIMING[MessageType.STATUS].period_s or 0.0
 
 
@@ -81,6 +82,11 @@ class Desk:
     def failure(self) -> FailureCode | None:
         """What the device failed with, while it does."""
         return self._books.failure
+
+    @property
+    def ready(self) -> bool:
+        """Whether it may serve: what its last life had reserved is released, and that is durable."""
+        return not self._promises.restoring
 
     @property
     def ask(self) -> MicroPerKwh:
@@ -204,7 +210,7 @@ class Desk:
     def receive(self, device_id: DeviceId, frame: Frame, raw: bytes, now: Now, *, fresh: bool = True) -> list[Effect]:
         """A valid frame of the role from a bound session. What is not `fresh` is at most a repetition of a Bid or Confirm."""
         affair = self._books.affairs.get(device_id, now.monotonic_s)
-        if frame.message_type == MessageType.BID:
+        if frame.message_type == _BID:
             return self._bid(affair, frame, raw, now, fresh=fresh)
         if frame.message_type == MessageType.CONFIRM:
             return self._promises.confirm(affair, frame, raw, now)  # bound to its lot: it may come again at any time
@@ -333,10 +339,12 @@ class Desk:
 
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` has something to do."""
-        lot = self._books.lot
+        lot, first = self._books.lot, self._status_at
         closes_at = self._mechanism.closes_at(lot.state) if lot else None
-        others = (self._announce_at, closes_at, self._promises.next_deadline(), self.store.next_step())
-        return MonotonicS(min([self._status_at, *(due for due in others if due is not None)]))
+        for due in (self._announce_at, closes_at, self._promises.next_deadline(), self.store.next_step()):
+            if due is not None and due < first:
+                first = MonotonicS(due)
+        return first
 
     def advance(self, now: Now) -> list[Effect]:
         """Do what is due: deliver, close, release, announce, report."""

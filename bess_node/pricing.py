@@ -113,15 +113,16 @@ class Forecast:
 
     def reserve(self, context: Context) -> MicroPerKwh:
         """The smoothed price of this hour."""
-        return legal_reserve(max(self.base, self.by_hour.get(_hour(context), 0)))
+        return legal_reserve(max(self.base, self.by_hour.get(hour_of(context), 0)))
 
     def traded(self, context: Context, price: MicroPerKwh) -> None:
         """Move this hour's expectation 3/10 of the way to the new price (Brown 1959)."""
-        hour = _hour(context)
+        hour = hour_of(context)
         weight, whole = SMOOTHING
         before = self.by_hour.get(hour, int(price))
         self.by_hour[hour] = before + divide_half_even((price - before) * weight, whole)
 
 
-def _hour(context: Context) -> int:
+def hour_of(context: Context) -> int:
+    """The UTC hour of the day, 0 to 23."""
     return int(context.market_s // 3600) % HOURS

@@ -35,6 +35,8 @@ class Promises:
     def __init__(self, books: Books) -> None:
         self._books = books
         self._retries: list[tuple[float, Commit]] = []
+        self.restoring = False
+        """What the last life had reserved is not released durably (yet)."""
         self._durable: dict[str, Step] = {
             "reserve": self._reserved,
             "confirm": self._confirmed,
@@ -66,6 +68,8 @@ class Promises:
 
     def committed(self, commit: Commit, now: Now) -> list[Effect]:
         """The rows of a Commit are durable."""
+        if commit.purpose == "restart":
+            self.restoring = False
         return self._told_short(commit) if commit.purpose == "short" else self._after(commit, self._durable, now)
 
     def commit_failed(self, commit: Commit, now: Now) -> list[Effect]:
@@ -330,6 +334,7 @@ class Promises:
             for row in pending
             if row.kind == "promise"
         )
+        self.restoring = bool(written)
         return [Commit(written, "restart", (), now.monotonic_s)] if written else []
 
 

@@ -21,9 +21,15 @@ class BessSettings(NodeSettings):
     for_sale: float = Field(50.0, ge=0, le=100, description="share of the capacity that may be sold, %")
     reserve: Cents = Field(12.5, gt=0, le=10_000, description="price below which nothing is sold, c/kWh")
     feed_in: Cents | None = Field(
-        None, ge=0, le=10_000, description="what the grid pays for what is not sold, c/kWh: for comparison only"
+        None,
+        ge=0,
+        le=10_000,
+        description="what the grid pays for what is not sold, c/kWh: for comparison, and for the optimal reserve",
     )
-    pricing: Literal["fixed", "soc", "prices", "forecast"] = Field("fixed", description="how the reserve moves")
+    wear: Cents = Field(0.0, ge=0, le=10_000, description="what a sold kWh costs the battery, c/kWh")
+    pricing: Literal["fixed", "soc", "prices", "forecast", "optimal"] = Field(
+        "fixed", description="how the reserve moves"
+    )
     mechanism: Literal["english", "first-price", "vickrey", "uniform", "first-above-reserve"] = Field(
         "english", description="the auction"
     )

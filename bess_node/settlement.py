@@ -1,13 +1,15 @@
 """What the desk knows of payment: what a trade owes, whom not to trade with, and when to stop (docs/settlement.md)."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from contracts import outbox
-from contracts.reputation import Requirements, Standings
 from etp.clock import Now
 from etp.effects import Row
 from etp.units import DeviceId, Micro
+
+if TYPE_CHECKING:  # the chain's client takes 0.15 s to import, and most markets settle nothing
+    from contracts.reputation import Requirements, Standings
 
 
 class Gate(Protocol):
@@ -30,8 +32,8 @@ class Settlement:
         self,
         key_of: Callable[[int], bytes | None],
         gate: Gate,
-        standings: Standings,
-        requirements: Requirements,
+        standings: "Standings",
+        requirements: "Requirements",
     ) -> None:
         self._key_of, self._gate, self._standings, self._requirements = key_of, gate, standings, requirements
 

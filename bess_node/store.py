@@ -39,7 +39,9 @@ class Store:
         for_sale_percent: float,
         horizon_h: float,
         solar: Solar | None = None,
+        began_s: MonotonicS | None = None,
     ) -> None:
+        """`began_s`: when this process began, where market time may be older: what the sun brought before is in the battery."""
         self.battery = battery
         self.pricing = pricing
         self._clock, self._solar = clock, solar
@@ -47,8 +49,10 @@ class Store:
         self._most_at_once = Wh(int(battery.spec.discharge_kw * horizon_h * WH_PER_KWH))
         self._deliveries = DeliveryQueue()
         self._sold: dict[LotId, Sold] = {}
-        self._stepped_s = clock.origin_s
-        self._looked_s = clock.origin_s
+        self._stepped_s = clock.origin_s if began_s is None else MonotonicS(max(clock.origin_s, began_s))
+        self._looked_s = self._stepped_s
+        self._next_step: MonotonicS | None = None
+        self._next_step_known = False
 
     @property
     def held_wh(self) -> Wh:
@@ -78,6 +82,7 @@ class Store:
             self._idle_until(now)
         self._sold[lot_id] = Sold(bidder, energy, price)
         self._deliveries.add(lot_id, energy)
+        self._next_step_known = False
         self.pricing.traded(self._context(), price)
 
     def _idle_until(self, now: Now) -> None:
@@ -85,7 +90,12 @@ class Store:
         self._pass_time(now)
 
     def next_step(self) -> MonotonicS | None:
-        """When `step` has something to do."""
+        """When `step` has something to do. It is asked for with each message, and changes with each delivery."""
+        if not self._next_step_known:
+            self._next_step, self._next_step_known = self._due_step(), True
+        return self._next_step
+
+    def _due_step(self) -> MonotonicS | None:
         done = self._deliveries.next_done_s(self.battery)
         times = [self._clock.when(self._clock.at(self._stepped_s) + done)] if done is not None else []
         if self._solar is not None:
@@ -100,6 +110,7 @@ class Store:
     def _pass_time(self, now: Now) -> list[Delivery]:
         begin, end = self._clock.at(self._stepped_s), self._clock.at(now.monotonic_s)
         self._stepped_s = now.monotonic_s
+        self._next_step_known = False
         if self._solar is not None:
             limit = self.battery.spec.charge_kw * (end - begin) / 3.6
             self.battery.charge(min(self._solar.energy_wh(begin, end), limit))
@@ -107,7 +118,9 @@ class Store:
 
     def fail(self, now: Now) -> tuple[Row, ...]:
         """Nothing more is delivered: what is owed ends short."""
-        return self._rows(self._pass_time(now) + self._deliveries.fail(), now)
+        ended = self._pass_time(now) + self._deliveries.fail()
+        self._next_step_known = False
+        return self._rows(ended, now)
 
     def _rows(self, ended: list[Delivery], now: Now) -> tuple[Row, ...]:
         rows = [self._row(delivery, self._sold.pop(delivery.lot_id), now) for delivery in ended]
@@ -144,6 +157,7 @@ class Store:
         self._idle_until(now)
         self._sold[LotId(row.lot_id)] = Sold(bidder, energy, price)
         self._deliveries.add(LotId(row.lot_id), energy)
+        self._next_step_known = False
 
     def status(self, device_id: DeviceId) -> Frame:
         """A Status of now."""

@@ -1,12 +1,15 @@
 """What a core asks its shell to do. Values only: the shell makes rows durable, then sends.
 
 The rule "no promise before its fsync" stands in one place: what depends on a row is what the core's
-`committed(commit, now)` returns, and the shell calls that only once the rows are durable.
+`committed(commit, now)` returns, and the shell calls that only once the rows are durable. What each message makes
+anew is a msgspec.Struct: to make one costs an eighth of a NamedTuple.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
+
+import msgspec
 
 from etp.frame import Frame
 from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, MonotonicS, WallUs, Wh
@@ -42,8 +45,7 @@ class BidRow(NamedTuple):
     time_us: WallUs
 
 
-@dataclass(slots=True, eq=False)
-class Envelope:
+class Envelope(msgspec.Struct, eq=False, gc=False):
     """A frame on its way. `raw` is set once, when it is stamped: at commit for promises, else when it leaves the queue."""
 
     frame: Frame
@@ -52,7 +54,7 @@ class Envelope:
     """The lot that it speaks of, 0: none; in `plain` nobody is told."""
 
 
-class Send(NamedTuple):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Queue a frame for the session of `device_id`; nothing happens where it has none."""
 
     device_id: DeviceId
@@ -85,7 +87,7 @@ class Write(NamedTuple):
     rows: tuple[Row, ...]
 
 
-class RecordBid(NamedTuple):
+class RecordBid(msgspec.Struct, frozen=True, gc=False):
     """A line for the ring of bids."""
 
     row: BidRow
@@ -113,7 +115,7 @@ class Disconnect(NamedTuple):
     device_id: DeviceId
 
 
-class Count(NamedTuple):
+class Count(msgspec.Struct, frozen=True, gc=False):
     """Add to a counter."""
 
     name: str

@@ -23,7 +23,7 @@ class Ids:
 
     def next(self, wall_us: WallUs) -> int:
         """A new id, greater than every one before."""
-        self._last = max(int(wall_us), self._last + 1)
+        self._last = wall_us if wall_us > self._last else self._last + 1
         return self._last
 
     def behind_s(self, wall_us: WallUs) -> float | None:

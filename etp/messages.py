@@ -3,10 +3,10 @@
 `message_id` is 0 until the frame is stamped (`stamped`).
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from etp.codes import FailureCode, Health, MessageType, RejectCode, TerminateCode
-from etp.frame import Frame
+from etp.frame import DEFAULT_TTL, Frame
 from etp.units import (
     DeviceId,
     MicroPerKwh,
@@ -17,6 +17,8 @@ from etp.units import (
     price_to_wire,
     telemetry_from_wire,
 )
+
+_REJECT: Final = MessageType.REJECT
 
 
 class Offer(NamedTuple):
@@ -95,13 +97,18 @@ def reject(
     available: Wh = Wh(0),
 ) -> Frame:
     """Reject: `refused` is the Bid's own bid_price in c/kWh (0 where it has no legal one)."""
+    # By position, since most bids are answered by it: with names it takes thrice as long.
     return Frame(
-        MessageType.REJECT,
-        device_id=device_id,
-        bid_price=refused,
-        sale_price=price_to_wire(ask),
-        energy_total=energy_to_wire(available),
-        termination_code=code,
+        _REJECT,
+        0,  # message_id: when it is stamped
+        device_id,
+        DEFAULT_TTL,
+        refused,
+        price_to_wire(ask),
+        energy_to_wire(available),
+        0.0,  # percentage_for_sale
+        0.0,  # required_energy_amount
+        code,
     )
 
 

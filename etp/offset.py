@@ -31,11 +31,13 @@ class OffsetSample(NamedTuple):
 class OffsetEstimator:
     """The clock offset of one peer: of its last samples, the one with the shortest round trip."""
 
-    __slots__ = ("_asked", "_samples")
+    __slots__ = ("_asked", "_samples", "best")
 
     def __init__(self) -> None:
         self._asked: tuple[Now, int] | None = None
         self._samples: deque[OffsetSample] = deque(maxlen=KEPT_SAMPLES)
+        self.best: OffsetSample | None = None
+        """The kept sample with the shortest round trip, the newest among equals; None before the first."""
 
     def asked(self, now: Now, *, message_id: int = 0) -> None:
         """A Query with this id left. The earliest unanswered one counts: a wrong pairing then only looks slow."""
@@ -54,12 +56,8 @@ class OffsetEstimator:
         # Half way by the monotonic clock, so that a step of our wall clock in between does no harm.
         sample = OffsetSample((frame.message_id - now.wall_us) / 1000 + rtt_ms / 2, rtt_ms)
         self._samples.append(sample)
+        self.best = min(reversed(self._samples), key=lambda sample: sample.rtt_ms)  # asked for with each bid
         return sample
-
-    @property
-    def best(self) -> OffsetSample | None:
-        """The kept sample with the shortest round trip, the newest among equals; None before the first."""
-        return min(reversed(self._samples), key=lambda sample: sample.rtt_ms, default=None)
 
     @property
     def offset_ms(self) -> float | None:

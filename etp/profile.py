@@ -5,6 +5,8 @@
 
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+import msgspec
+
 from etp.clock import Now
 from etp.codes import RejectCode
 from etp.effects import Envelope
@@ -14,7 +16,7 @@ from etp.registry import Registry
 from etp.units import DeviceId
 
 
-class Received(NamedTuple):
+class Received(msgspec.Struct, frozen=True, gc=False):
     """A valid frame, and the bytes that said so."""
 
     frame: Frame

@@ -6,7 +6,7 @@ Pure: bytes and keys in, bytes out. Who may say what, and whether it was said be
 import struct
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from construct import Bytes, Const, Int8ul, Int16ul, Int32ul, Int64ul, Struct, Terminated
 from nacl.bindings import crypto_sign_open
@@ -50,6 +50,7 @@ def _layout() -> struct.Struct:
 
 
 _BODY: Final = _layout()
+_UNSIGNED_BODY: Final = struct.Struct(_BODY.format[: -len(f"{SIGNATURE_SIZE}s")])
 HEAD: Final = MAGIC + bytes([VERSION, ED25519, 0, 0])
 """What every trailer begins with."""
 TRAILER_SIZE: Final = len(HEAD) + _BODY.size
@@ -58,9 +59,12 @@ UNSIGNED_SIZE: Final = RECORD_SIZE - SIGNATURE_SIZE
 DOMAIN: Final = b"ETP-SIG-v1\0"
 NETWORK_DOMAIN: Final = b"ETP-NET-v1\0"
 LAST_LOT: Final = 2**63 - 1
+Verify: TypeAlias = Callable[[bytes, bytes, bytes], bool]
+"""(public key, network, record) → whether the record's signature is that key's: `is_signed_by`, or what stands in for it in simulations."""
 NO_LOT: Final = LotId(0)
 _HEAD_END: Final = FRAME_SIZE + len(HEAD)
 _LOT_AT: Final = _HEAD_END + 8
+_LOT: Final = struct.Struct("<Q")
 assert RECORD_SIZE == 212  # noqa: PLR2004 - the number that the specification names
 
 
@@ -89,11 +93,6 @@ def _nothing(_: Frame) -> int:
     return 0
 
 
-def _micro(name: str) -> Callable[[Frame], int]:
-    index = Frame._fields.index(name)
-    return lambda frame: round(frame[index] * MICRO_PER_CENT)
-
-
 def _for_sale(frame: Frame) -> int:
     return round(frame.energy_total * frame.percentage_for_sale * 10)
 
@@ -102,14 +101,17 @@ def _awarded(frame: Frame) -> int:
     return round(frame.required_energy_amount * WH_PER_KWH)
 
 
-_QUANTITIES: Final[dict[MessageType, tuple[Callable[[Frame], int], Callable[[Frame], int]]]] = {
-    MessageType.RESPONSE: (_micro("sale_price"), _for_sale),
-    MessageType.BID: (_micro("bid_price"), _awarded),
-    MessageType.ACCEPT: (_micro("sale_price"), _awarded),
-    MessageType.CONFIRM: (_micro("sale_price"), _awarded),
-    MessageType.REJECT: (_micro("sale_price"), _nothing),
+_QUANTITIES: Final[dict[MessageType, tuple[str, Callable[[Frame], int]]]] = {
+    MessageType.RESPONSE: ("sale_price", _for_sale),
+    MessageType.BID: ("bid_price", _awarded),
+    MessageType.ACCEPT: ("sale_price", _awarded),
+    MessageType.CONFIRM: ("sale_price", _awarded),
+    MessageType.REJECT: ("sale_price", _nothing),
 }
-_QUANTITIES_AT: Final = tuple(_QUANTITIES.get(kind, (_nothing, _nothing)) for kind in MessageType)
+_QUANTITIES_AT: Final = tuple(
+    (Frame._fields.index(_QUANTITIES[kind][0]), _QUANTITIES[kind][1]) if kind in _QUANTITIES else None
+    for kind in MessageType
+)
 
 
 def quantities(frame: Frame) -> tuple[int, int]:
@@ -118,8 +120,8 @@ def quantities(frame: Frame) -> tuple[int, int]:
     Response and Reject name the ask, a Bid what is bid, Accept and Confirm what is paid; a Response's energy is what is
     for sale, a Bid's what is wanted, an Accept's and Confirm's what is awarded; all else is 0.
     """
-    price, energy = _QUANTITIES_AT[frame.message_type]
-    return price(frame), energy(frame)
+    found = _QUANTITIES_AT[frame[0]]
+    return (round(frame[found[0]] * MICRO_PER_CENT), found[1](frame)) if found is not None else (0, 0)
 
 
 def fault(frame: Frame, said: "Trailer") -> str | None:
@@ -129,7 +131,7 @@ def fault(frame: Frame, said: "Trailer") -> str | None:
     beyond the signed 64 bits.
     """
     price, energy = quantities(frame)
-    if (price, energy) != (said.price, said.energy):
+    if price != said.price or energy != said.energy:
         return f"its trailer says {said.price} µ/kWh and {said.energy} Wh, its frame {price} and {energy}"
     if not carries_time(frame.message_id):
         return f"message_id is {frame.message_id}; it must be µs since 1970"
@@ -150,7 +152,7 @@ def seal(
 ) -> bytes:
     """The record of a valid frame, whose 84 bytes are `raw`; `sign` makes the 64 bytes of its signature."""
     price, energy = quantities(frame)
-    unsigned = raw + HEAD + _BODY.pack(counter, lot_id, price, energy, recipient, b"")[:-SIGNATURE_SIZE]
+    unsigned = raw + HEAD + _UNSIGNED_BODY.pack(counter, lot_id, price, energy, recipient)
     return unsigned + sign(DOMAIN + network + unsigned)
 
 
@@ -181,7 +183,7 @@ def is_signed_by(key: bytes, network: bytes, raw: bytes) -> bool:
 
 def lot_of(raw: bytes) -> LotId | None:
     """The lot that a record speaks of, 0: none; None for a bare frame, which cannot say."""
-    return LotId(int.from_bytes(raw[_LOT_AT : _LOT_AT + 8], "little")) if len(raw) == RECORD_SIZE else None
+    return LotId(_LOT.unpack_from(raw, _LOT_AT)[0]) if len(raw) == RECORD_SIZE else None
 
 
 def sender_of(raw: bytes) -> DeviceId:

@@ -18,7 +18,7 @@ from etp.limits import Limits
 from etp.profile import AGAIN, BUDGET, Plain, Profile, Reading, Received, Refused
 from etp.queue import QueueFull, SendQueue
 from etp.record import NO_LOT, lot_of
-from etp.state import RECEIVE, SESSION, SessionInput, SessionState
+from etp.state import ALIVE, AWAITING, CLOSED, CLOSING, OPEN, RECEIVE, SESSION, SessionInput, SessionState
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, Wh
 
 PREFIX_SIZE: Final = 4
@@ -97,7 +97,7 @@ class Session:
         self.role = role
         self.device_id = device_id
         self.peer_id: DeviceId | None = None
-        self.state = SessionState.AWAITING
+        self.state: SessionState = AWAITING
         self.queue = SendQueue(profile, limits.queued_frames)
         self.queue.to = expected
         self._limits = limits
@@ -118,7 +118,7 @@ class Session:
 
     def receive_data(self, data: bytes, now: Now) -> None:
         """Take bytes from the peer. A length prefix is judged before anything of its frame is kept."""
-        if self.state in (SessionState.CLOSING, SessionState.CLOSED):
+        if self.state not in ALIVE:
             return
         self._buffer += data
         if not self._buffer.startswith(self._prefix):  # a whole one that is right is what nearly always comes
@@ -142,7 +142,7 @@ class Session:
             self._profile.read,
         )
         for _ in range(self._limits.frames_per_turn):
-            if len(buffer) < packet or self.state in (SessionState.CLOSING, SessionState.CLOSED):
+            if len(buffer) < packet or self.state not in ALIVE:
                 break
             raw = bytes(buffer[PREFIX_SIZE:packet])
             del buffer[:packet]
@@ -217,7 +217,7 @@ class Session:
 
     def send(self, envelope: Envelope, now: Now, *, last: bool = False) -> None:
         """Queue a frame; a peer that does not read until its queue is full of answers is closed."""
-        if self.state in (SessionState.CLOSING, SessionState.CLOSED):
+        if self.state not in ALIVE:
             return
         try:
             self.queue.push(envelope, now, last=last)
@@ -227,7 +227,7 @@ class Session:
     def farewell(self, code: TerminateCode, reason: str, now: Now) -> None:
         """Queue a Terminate that closes the session, after what is queued already."""
         self.send(Envelope(messages.terminate(self.device_id, code)), now, last=True)
-        if self.state is not SessionState.CLOSED:
+        if self.state is not CLOSED:
             self.finish(reason, now)
 
     def finish(self, reason: str, now: Now) -> None:
@@ -239,13 +239,13 @@ class Session:
 
     def data_to_send(self, now: Now) -> bytes:
         """Prefixed frames in order of priority, stamped as they leave; call only while the socket takes more."""
-        prefix = self._prefix
-        return b"".join([prefix + raw for raw in self.queue.pop_all(now)])
+        frames, prefix = self.queue.pop_all(now), self._prefix
+        return prefix + frames[0] if len(frames) == 1 else b"".join([prefix + raw for raw in frames])
 
     def _close(self, reason: str) -> None:
-        if self.state is SessionState.CLOSED:
+        if self.state is CLOSED:
             return
-        if self.state is not SessionState.CLOSING:
+        if self.state is not CLOSING:
             self._events.append(Closed(reason))
         self.state = SESSION[self.state][SessionInput.GONE]
         self._buffer.clear()
@@ -254,28 +254,31 @@ class Session:
 
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` has something to do; None once closed."""
-        return None if self.state is SessionState.CLOSED else self.deadline
+        return None if self.state is CLOSED else self.deadline
 
     def _renew_deadline(self, now: Now) -> None:
-        if self.state not in (SessionState.AWAITING, SessionState.OPEN):
+        if self.state not in ALIVE:
             return
         if not self._buffer:
             self._started_s = None
+            if self.state is OPEN:  # what nearly always is
+                self.deadline = MonotonicS(self._heard_s + self._limits.idle_s)
+                return
         elif self._started_s is None or self._heard_s > self._started_s:
             self._started_s = now.monotonic_s
         idle_until = MonotonicS(self._heard_s + self._limits.idle_s)
-        self.deadline = idle_until if self.state is SessionState.OPEN else self._first_frame_until
+        self.deadline = idle_until if self.state is OPEN else self._first_frame_until
         if self._started_s is not None:
             self.deadline = MonotonicS(min(self.deadline, self._started_s + self._limits.rest_of_frame_s))
 
     def advance(self, now: Now) -> None:
         """Close what has waited too long: no first frame, half a frame, silence, a farewell unread."""
-        if self.state is SessionState.CLOSED or now.monotonic_s < self.deadline:
+        if self.state is CLOSED or now.monotonic_s < self.deadline:
             return
         reason = {
-            SessionState.AWAITING: "no first frame in time",
-            SessionState.OPEN: "half a frame" if self._started_s is not None else "idle",
-            SessionState.CLOSING: "farewell",
+            AWAITING: "no first frame in time",
+            OPEN: "half a frame" if self._started_s is not None else "idle",
+            CLOSING: "farewell",
         }[self.state]
         self._close(reason)
 

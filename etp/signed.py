@@ -6,7 +6,7 @@ all that is looked at before the 60 µs that a signature takes. One object a nod
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from etp.bucket import Bucket
 from etp.clock import Now
@@ -14,9 +14,8 @@ from etp.codes import MessageType, RejectCode, Role
 from etp.effects import Envelope
 from etp.frame import FRAME_SIZE, LAYOUT, Frame, decode, invalid
 from etp.ids import Ids
-from etp.keys import KeyPair
 from etp.profile import AGAIN, BUDGET, EARLY, Plain, Reading, Received, Refused
-from etp.record import RECORD_SIZE, Trailer, fault, group_recipient, is_record, is_signed_by, seal, trailer
+from etp.record import RECORD_SIZE, Trailer, Verify, fault, group_recipient, is_record, is_signed_by, seal, trailer
 from etp.registry import Member, Registry
 from etp.timing import Timing, is_from_future, is_late
 from etp.units import DeviceId
@@ -45,13 +44,24 @@ REPEATABLE: Final = frozenset(
 _WHO: Final = RejectCode.NOT_AUTHORISED
 
 
+class Signer(Protocol):
+    """What signs for a device."""
+
+    @property
+    def public(self) -> bytes:
+        """The 32 bytes by which the registry knows it."""
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64 bytes of a message's signature."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who we are: id, role, key; and the boot under which this process counts, never used before."""
 
     device_id: DeviceId
     role: Role
-    key: KeyPair
+    key: Signer
     boot: int
 
 
@@ -70,7 +80,10 @@ class Signed:
         group: tuple[str, int],
         timing: Timing,
         started: Now,
+        verify: Verify = is_signed_by,
     ) -> None:
+        """`verify`: how signatures are judged; simulations may have a cheaper one."""
+        self._verify = verify
         self.ids, self.registry, self.identity = ids, registry, identity
         self._timing, self._started_us = timing, started.wall_us
         self.group = group_recipient(group)
@@ -78,6 +91,9 @@ class Signed:
         self._sign = identity.key.sign
         self._counter = identity.boot << SEQ_BITS
         self._windows: dict[int, Window] = {}
+        self._us = identity.key.public
+        self._welcome: dict[int, Member] = {}
+        """Members that may speak to us whenever they do: looked at once, until the registry has another entry for them."""
         self._budgets = {
             _Budget.DATAGRAMS: Bucket(rate=DATAGRAMS_PER_S, burst=AT_ONCE, now_s=started.monotonic_s),
             _Budget.FIRSTS: Bucket(rate=FIRSTS_PER_S, burst=AT_ONCE, now_s=started.monotonic_s),
@@ -106,10 +122,10 @@ class Signed:
 
     def _seal(self, envelope: Envelope, recipient: bytes, now: Now) -> bytes:
         self._counter += 1
-        kind, _, *rest = envelope.frame
+        frame = envelope.frame
         envelope.raw = seal(
-            envelope.frame,
-            LAYOUT.pack(kind, self.ids.next(now.wall_us), *rest),
+            frame,
+            LAYOUT.pack(frame[0], self.ids.next(now.wall_us), *frame[2:]),
             counter=self._counter,
             lot_id=envelope.lot_id,
             recipient=recipient,
@@ -141,11 +157,13 @@ class Signed:
         fresh = window is None or window.is_new(said.counter)
         if path.from_group and window is not None and window.is_early(said.counter):
             return Refused(EARLY, "a datagram from before its sender was heard", frame, _WHO, raw)
-        against = self._standing(member, frame, now) or self._path(path, frame, said, now, fresh=fresh)
-        if against is not None:
-            return Refused(*against, frame, _WHO, raw)
+        plain_sailing = path is _ON_TCP and fresh and said.recipient == self._us  # what nearly always comes
+        if not plain_sailing or self._welcome.get(member.device_id) is not member:
+            against = self._standing(member, frame, now) or self._path(path, frame, said, now, fresh=fresh)
+            if against is not None:
+                return Refused(*against, frame, _WHO, raw)
         reason = invalid(frame) or fault(frame, said)
-        if not is_signed_by(member.key, self._network, raw):
+        if not self._verify(member.key, self._network, raw):
             why = f"its signature is not of device {member.device_id} for this network"
             return Refused("signature", why, frame, _WHO, raw)
         if reason is not None:
@@ -166,13 +184,15 @@ class Signed:
             return "profile", f"device {member.device_id} is registered for the profile {member.profile}"
         if member.is_revoked(max(now.wall_us, frame.message_id)):  # the chain judges by the message's time
             return "revoked", f"device {member.device_id} was revoked"
+        if member.revoked_us is None:
+            self._welcome[member.device_id] = member
         return None
 
     def _path(self, path: "_Path", frame: Frame, said: Trailer, now: Now, *, fresh: bool) -> tuple[str, str] | None:
         """Whether it may come this way: addressed to us or the group, new where it must be, within the budget."""
         if said.recipient == NOBODY:
             return "farewell", f"a {_name(frame)} to whoever dialled: the peer does not know yet who we are"
-        to_us = said.recipient == self.identity.key.public
+        to_us = said.recipient == self._us
         if not to_us and not (path.from_group and said.recipient == self.group):
             return "recipient", f"device {frame.device_id} said it to another node"
         if not fresh and path.first and frame.message_type == MessageType.ACCEPT:

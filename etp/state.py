@@ -23,6 +23,15 @@ class SessionState(Enum):
     """Nothing is sent or read any more."""
 
 
+# By name: to look a member up in its Enum takes ten times as long as to compare with it, and each message asks.
+AWAITING: Final = SessionState.AWAITING
+OPEN: Final = SessionState.OPEN
+CLOSING: Final = SessionState.CLOSING
+CLOSED: Final = SessionState.CLOSED
+ALIVE: Final = (OPEN, AWAITING)
+"""Frames are read and sent."""
+
+
 class SessionInput(Enum):
     """What moves a session besides frames."""
 

@@ -73,6 +73,9 @@ class Timing:
             raise ValueError(f"accept_commit_limit_ms is {self.accept_commit_limit_ms}; between 1 and {accept - 1}")
 
 
+_MAX_DELAY_MS: Final = tuple(TIMING[kind].max_delay_ms for kind in MessageType)
+
+
 def carries_time(message_id: int) -> bool:
     """Whether an id is a time stamp (plain profile, design §3)."""
     return message_id >= UNTIMED_ID_BELOW
@@ -80,7 +83,7 @@ def carries_time(message_id: int) -> bool:
 
 def is_late(kind: int, message_id: int, wall_us: WallUs, *, skew_allowance_ms: int) -> bool:
     """Whether a message is older than its type allows, by the receiver's wall clock."""
-    limit_ms = TIMING[MessageType(kind)].max_delay_ms + skew_allowance_ms
+    limit_ms = _MAX_DELAY_MS[kind] + skew_allowance_ms
     return carries_time(message_id) and wall_us - message_id > limit_ms * 1000
 
 

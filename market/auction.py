@@ -13,6 +13,8 @@ that can be had (R. Myerson, "Optimal auction design", 1981). Which reserve that
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
+
 from etp.units import DeviceId, MessageId, MicroPerKwh, MonotonicS, Wh
 from market.errors import BidError, TermsError
 
@@ -63,7 +65,7 @@ class Refusal(Enum):
     OUTBID = "outbid"
 
 
-class Taken(NamedTuple):
+class Taken(msgspec.Struct, frozen=True, gc=False):
     """The bid takes part; its bidder's earlier one, if any, no longer does."""
 
     state: Any
@@ -71,7 +73,7 @@ class Taken(NamedTuple):
     """The bid of *another* bidder that no longer leads (english): its bidder is free, and is told."""
 
 
-class Refused(NamedTuple):
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """The bid does not take part; the state is as it was."""
 
     refusal: Refusal

@@ -28,6 +28,7 @@ from market.auction import (
 )
 from market.leading import Leading
 
+_OUTBID: Final = Refusal.OUTBID
 LEAST_STEP: Final = MicroPerKwh(1)
 """Of equal prices the earlier stays, so what leads next is at least this much higher."""
 
@@ -65,8 +66,9 @@ class English(Leading[EnglishState]):
         # At most what a Bid can carry: an ask beyond it would lock the lot while a higher price can still be bid.
         if state.leader is None:
             return state.terms.reserve
-        step = max(state.terms.increment, LEAST_STEP)
-        return MicroPerKwh(min(state.leader.price + step, HIGHEST_PRICE))
+        step = state.terms.increment or LEAST_STEP
+        needed = MicroPerKwh(state.leader.price + step)
+        return needed if needed < HIGHEST_PRICE else HIGHEST_PRICE
 
     def bid(self, state: EnglishState, bid: Bid, now: MonotonicS) -> Taken | Refused:
         """A bid ≥ the ask leads, the leader's own too; refused, the leader's earlier one stands. Raises BidError."""
@@ -79,7 +81,7 @@ class English(Leading[EnglishState]):
         # The second test is for a leader at the highest price: of equal prices the earlier stays.
         needed = self._needed(state)
         if bid.price < needed or bid.price <= leader.price:
-            return Refused(Refusal.OUTBID, needed)
+            return Refused(_OUTBID, needed)
         displaced = leader if leader.bidder != bid.bidder else None
         return Taken(EnglishState(state.terms, bid, state.first_s, now), displaced)
 

@@ -39,7 +39,7 @@ class Histogram:
     def record(self, value_ms: float, budget_ms: float | None = None) -> None:
         """Count one latency, and whether it exceeded its budget."""
         index = 0 if value_ms <= LEAST_MS else ceil(log(value_ms / LEAST_MS) / _LOG_BASE)
-        self._buckets[min(index, BUCKETS - 1)] += 1
+        self._buckets[index if index < BUCKETS else -1] += 1
         self.count += 1
         self.sum_us += int(value_ms * 1000)
         self.worst_ms = max(self.worst_ms, value_ms)
@@ -105,7 +105,8 @@ class Metrics:
         key = _RECEIVED[message_type]
         self.counters[key] = self.counters.get(key, 0) + 1  # ten keys of our own: no bound to keep
         if message_id >= UNTIMED_ID_BELOW:
-            age_ms = max(0.0, (now.wall_us - message_id) / 1000)
+            age_us = now.wall_us - message_id
+            age_ms = age_us / 1000 if age_us > 0 else 0.0
             found = self.histograms.get(_AGES[message_type])
             if found is None:
                 self.observe(*_AGES[message_type], age_ms, MAX_DELAYS_MS[message_type])

@@ -62,6 +62,10 @@ class DaySettings(BaseModel):
         description="when market time is day_start, unix seconds: nodes that are given the same share one market time;"
         " default: when the node starts",
     )
+    day_told: bool = Field(
+        default=False,
+        description="ask for day_origin by a line on stdout once everything is loaded, and wait for it on stdin",
+    )
 
 
 class NodeSettings(DaySettings):

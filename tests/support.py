@@ -23,7 +23,7 @@ from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, MonotonicS, WallUs, Wh
 from market.mechanisms import MECHANISMS
 from runtime.days import MarketClock
-from sim.link import Weather
+from sim.network import Weather
 from sim.world import Plan
 
 START_US = 1_700_000_000_000_000

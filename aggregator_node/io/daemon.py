@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from aggregator_node.build import buyer_of
+from aggregator_node.build import revived
 from aggregator_node.buyer import Buyer
+from aggregator_node.dialling import DIAL_TIMEOUT_S, MOST, Dials
 from aggregator_node.io.watch import AggregatorFeed, aggregator_feed
 from aggregator_node.settings import AggregatorSettings
 from etp.clock import Now
@@ -28,8 +29,8 @@ from etp.session import Bound, Event, Session, Violation
 from etp.signed import AnyProfile
 from etp.timing import REPLY_BUDGET_MS, Timing
 from etp.units import DeviceId
-from runtime.backoff import Backoff
 from runtime.histogram import Metrics
+from runtime.io.day_origin import told_origin
 from runtime.io.days import load_day
 from runtime.io.exporter import Exporter, open_exporter
 from runtime.io.journal import Journal
@@ -44,12 +45,6 @@ if TYPE_CHECKING:
     from aggregator_node.io.escrow import EscrowWatch
     from contracts.exposure import Exposure
 
-DIAL_TIMEOUT_S = 3.0
-TRIES_OF_A_FOUND_PEER = 5
-"""A discovered battery that cannot be reached so often is forgotten; its next Response finds it anew."""
-SETTLED_S = 10.0
-"""A session that lasted so long begins the back-off anew, s."""
-SESSIONS = 1200
 
 Address = tuple[str, int]
 
@@ -73,11 +68,10 @@ class Links:
         self.discovery: AggregatorDiscovery | None = None
         self.feed: AggregatorFeed | None = None
         self._device_id, self._shell, self._buyer = device_id, shell, buyer
-        self._profile, self._metrics, self._rng = profile, metrics, rng
+        self._profile, self._metrics = profile, metrics
         self._limits = Limits()
-        self._backoff = Backoff()
         self._ended: dict[Connection, asyncio.Event] = {}
-        self._dialled: set[Address] = set()
+        self._dials = Dials(rng)
 
     # -- the session's owner
 
@@ -146,15 +140,14 @@ class Links:
         self, address: Address, tasks: asyncio.TaskGroup, *, device_id: DeviceId | None = None, forever: bool = False
     ) -> None:
         """Keep a connection to an address, where none is kept yet; `forever`: it was configured, not found."""
-        if address not in self._dialled and len(self._dialled) < SESSIONS:
-            self._dialled.add(address)
-            tasks.create_task(self._keep(address, device_id, forever=forever))
+        if self._dials.reach(address, forever=forever):
+            tasks.create_task(self._keep(address, device_id))
 
-    async def _keep(self, address: Address, device_id: DeviceId | None, *, forever: bool) -> None:
-        """Dial with back-off and jitter for ever; a discovered battery is given up after some tries."""
-        attempt = 0
-        while forever or attempt < TRIES_OF_A_FOUND_PEER:
-            began_s = asyncio.get_running_loop().time()
+    async def _keep(self, address: Address, device_id: DeviceId | None) -> None:
+        """Dial again and again, as long as `Dials` says."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began_s = loop.time()
             try:
                 connection = await dial(*address, self, system_now, timeout_s=DIAL_TIMEOUT_S, expected=device_id)
             except (OSError, TimeoutError):
@@ -164,11 +157,10 @@ class Links:
                 self._greet(connection, device_id)
                 if ended is not None:
                     await ended.wait()
-            # A peer that answers and closes at once is as good as none: only a session that lasted begins anew.
-            lasted = asyncio.get_running_loop().time() - began_s >= SETTLED_S
-            attempt = 0 if lasted else attempt + 1
-            await asyncio.sleep(self._backoff.delay_s(attempt, self._rng))
-        self._dialled.discard(address)
+            wait_s = self._dials.ended(address, lasted_s=loop.time() - began_s)
+            if wait_s is None:
+                break
+            await asyncio.sleep(wait_s)
         if self.discovery is not None and device_id is not None:
             self.discovery.forget(device_id)
 
@@ -211,7 +203,7 @@ class Links:
 
 async def run(settings: AggregatorSettings, lifecycle: Lifecycle) -> int:
     """Trade until told to stop, or until the demand is held; 0 after an orderly end."""
-    raise_open_file_limit(SESSIONS + 64)
+    raise_open_file_limit(MOST + 64)
     state_dir = settings.state_dir or Path(f"etp-aggregator-{settings.device_id}")
     journal = Journal.open(state_dir, role="aggregator", device_id=settings.device_id)
     try:
@@ -228,8 +220,8 @@ async def _trade(settings: AggregatorSettings, lifecycle: Lifecycle, journal: Jo
     series = load_day(settings.day) if settings.day is not None else None
     network = profile.registry.network if profile.name == "signed" and profile.registry is not None else None
     purse = _exposure(network, device_id) if network is not None and network.settles else None
-    buyer = buyer_of(settings, series=series, seed=seed, profile=profile, now=system_now(), purse=purse)
-    buyer.restored(journal.pending_rows(), journal.rows_of("trade"), system_now())
+    settings = await told_origin(settings, "aggregator", lifecycle.stopping)
+    buyer = revived(settings, journal, series=series, seed=seed, profile=profile, now=system_now(), purse=purse)
     roster: Roster[Connection] = Roster(Limits())
     shell = Shell(buyer, journal=journal, roster=roster, ids=profile.ids, metrics=metrics, clock=system_now)
     links = Links(device_id, shell, buyer, profile=profile, metrics=metrics, rng=rng)

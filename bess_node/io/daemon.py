@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bess_node.build import desk_of, limits_of
+from bess_node.build import limits_of, revived
 from bess_node.desk import Desk
 from bess_node.io import thermometer
 from bess_node.io.watch import BessFeed, bess_feed
@@ -34,6 +34,7 @@ from etp.signed import AnyProfile, Signed
 from etp.timing import Timing
 from etp.units import DeviceId
 from runtime.histogram import Metrics
+from runtime.io.day_origin import told_origin
 from runtime.io.days import load_day
 from runtime.io.exporter import Exporter, open_exporter
 from runtime.io.journal import Journal, JournalError
@@ -167,6 +168,7 @@ async def _serve(settings: BessSettings, lifecycle: Lifecycle, journal: Journal,
     limits, metrics = limits_of(settings), Metrics()
     profile = open_profile(settings, Role.BESS, journal, await after_last_life(journal, system_now))
     payment = _payment(settings, profile, journal, metrics, random.Random(seed))
+    settings = await told_origin(settings, "bess", lifecycle.stopping)
     desk, shell = await _revived(settings, journal, profile=profile, limits=limits, metrics=metrics, payment=payment)
     hub = Hub(desk.device_id, shell, desk, profile=profile, limits=limits, metrics=metrics, payment=payment)
     exporter = _exporter(settings, hub, profile=profile, metrics=metrics, journal=journal)
@@ -269,11 +271,10 @@ async def _revived(
     """The desk as the journal left it, what was RESERVED released: all of that durable before anybody is served."""
     now = system_now()
     series = load_day(settings.day) if settings.day is not None else None
-    level = journal.find("energy", "level")
-    desk = desk_of(
+    desk, releasing = revived(
         settings,
+        journal,
         series=series,
-        level=level,
         profile=profile,
         limits=limits,
         now=now,
@@ -289,8 +290,12 @@ async def _revived(
         clock=system_now,
         settle=settle,
     )
-    shell.apply(desk.restored(journal.pending_rows(), now), now)
+    shell.apply(releasing, now)
     await shell.quiet()
+    if not desk.ready:
+        raise JournalError(
+            f"journal in {journal.directory} cannot be written: promises of the last life are still open"
+        )
     return desk, shell
 
 

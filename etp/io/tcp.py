@@ -1,4 +1,8 @@
-"""Sessions over TCP: one asyncio protocol around the session core, for both roles; a listener and a dialler."""
+"""Sessions over TCP: one asyncio protocol around the session core, for both roles; a listener and a dialler.
+
+What a connection has to say is written at the end of its turn. To write for all of them once a round would cost a busy node a tenth
+less processor time in `plain`, and its peers would stand still meanwhile: in `signed` fewer bids would get through.
+"""
 
 import asyncio
 import contextlib
@@ -10,7 +14,7 @@ from etp.clock import Now
 from etp.codes import TerminateCode
 from etp.effects import Envelope
 from etp.session import Event, Session
-from etp.state import SessionState
+from etp.state import ALIVE, CLOSED, CLOSING
 from etp.units import DeviceId
 
 WRITE_HIGH_WATER = 64 * 1024
@@ -113,11 +117,11 @@ class Connection(asyncio.Protocol):
     # -- the owner's side
 
     def send(self, envelope: Envelope, now: Now) -> None:
-        """Queue a frame; it leaves at the end of this turn of the loop."""
+        """Queue a frame; it leaves at the end of the connection's turn, or of this round of the loop."""
         if self.session is None:
             return
         self.session.send(envelope, now)
-        if self.session.state is SessionState.CLOSED:
+        if self.session.state is CLOSED:
             self._abort()
         elif not (self._in_turn or self._flush_due) and self._writable:
             self._flush_due = True
@@ -125,13 +129,13 @@ class Connection(asyncio.Protocol):
 
     def farewell(self, code: TerminateCode, reason: str, now: Now) -> None:
         """Say Terminate and close."""
-        if self.session is not None and self.session.state in (SessionState.AWAITING, SessionState.OPEN):
+        if self.session is not None and self.session.state in ALIVE:
             self.session.farewell(code, reason, now)
             self._after_turn(now)
 
     def finish(self, reason: str, now: Now) -> None:
         """Close once what is queued is out."""
-        if self.session is not None and self.session.state in (SessionState.AWAITING, SessionState.OPEN):
+        if self.session is not None and self.session.state in ALIVE:
             self.session.finish(reason, now)
             self._after_turn(now)
 
@@ -147,7 +151,7 @@ class Connection(asyncio.Protocol):
         data = session.data_to_send(now)
         if data:
             transport.write(data)
-        if session.state is SessionState.CLOSING and not session.queue:
+        if session.state is CLOSING and not session.queue:
             transport.close()
 
     # -- turns and time
@@ -159,7 +163,7 @@ class Connection(asyncio.Protocol):
     def _turn(self, now: Now) -> None:
         session, owner = self.session, self._owner
         assert session is not None
-        if session.state is SessionState.CLOSED:
+        if session.state is CLOSED:
             return
         self._in_turn = True  # what is sent meanwhile leaves at its end, in one write
         for event in session.events(now):
@@ -171,11 +175,10 @@ class Connection(asyncio.Protocol):
     def _after_turn(self, now: Now) -> None:
         session = self.session
         assert session is not None
-        if session.state is SessionState.CLOSED:
+        if session.state is CLOSED:
             self._abort()
             return
-        if session.queue or session.state is SessionState.CLOSING:
-            self._flush(now)
+        self._flush(now)
         if not self._turn_due:
             if session.has_frame():
                 self._turn_due = True
@@ -208,7 +211,7 @@ class Connection(asyncio.Protocol):
         assert self.session is not None
         now = self._clock()
         self.session.advance(now)
-        if self.session.state is SessionState.CLOSED:
+        if self.session.state is CLOSED:
             self._abort()
             return
         self._arm(now)

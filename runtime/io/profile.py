@@ -6,18 +6,16 @@ from typing import Final
 
 from etp.clock import Now
 from etp.codes import Role
-from etp.ids import MARK_AHEAD_US, Ids
 from etp.keys import KeyPair
-from etp.profile import Plain
 from etp.registry import Registry
-from etp.signed import AnyProfile, Identity, Signed
-from etp.timing import Timing
+from etp.signed import AnyProfile, Identity
 from etp.units import DeviceId
 from runtime.io.journal import Journal
 from runtime.io.key_file import load_key
 from runtime.io.registry_file import load_registry
 from runtime.registry import base58
-from runtime.settings import NodeSettings, SettingsError, parse_address
+from runtime.revival import ahead_us, profile_of
+from runtime.settings import NodeSettings, SettingsError
 
 KEY_FILE: Final = "key.json"
 """In the state directory, where no other one is named."""
@@ -28,41 +26,30 @@ def open_profile(settings: NodeSettings, role: Role, journal: Journal, now: Now)
 
     Raises SettingsError, KeyFileError, RegistryFileError: what is missing or does not fit, and what to do.
     """
-    _check_clock(journal, now)
-    ids = Ids(journal.mark)
+    ahead_us(journal.mark, now)
     registry = load_registry(settings.registry) if settings.registry is not None else None
     if settings.profile == "plain":
         _check_may_speak(settings, registry)
-        return Plain(ids, registry)
+        return profile_of(settings, mark=journal.mark, registry=registry, identity=None, now=now)
     if registry is None:
         right = "the signed profile needs --registry FILE (see `etp registry`); or --profile plain on loopback"
         raise SettingsError("registry", None, right)
     key = load_key(settings.key or journal.directory / KEY_FILE)
     _check_member(settings, role, key, registry)
     identity = Identity(DeviceId(settings.device_id), role, key, journal.begin_boot(now.wall_us // 1_000_000))
-    group = parse_address("group", settings.group)
-    return Signed(identity, registry, ids, group=group, timing=Timing(), started=now)
+    return profile_of(settings, mark=journal.mark, registry=registry, identity=identity, now=now)
 
 
 async def after_last_life(journal: Journal, clock: Callable[[], Now]) -> Now:
     """An instant after everything that this node can have signed: a node that was killed waits up to a second for it.
 
-    So its ids are times again from the first one on, and the mark's lead never adds up over restarts. Raises SettingsError
-    where the clock is further behind: it went back.
+    Raises SettingsError where the clock is further behind: it went back.
     """
     now = clock()
-    _check_clock(journal, now)
-    while (ahead_us := journal.mark - now.wall_us) > 0:
-        await asyncio.sleep(ahead_us / 1e6)
+    while (left_us := ahead_us(journal.mark, now)) > 0:
+        await asyncio.sleep(left_us / 1e6)
         now = clock()
     return now
-
-
-def _check_clock(journal: Journal, now: Now) -> None:
-    behind_us = journal.mark - now.wall_us
-    if behind_us > MARK_AHEAD_US:
-        right = f"it is {behind_us / 1e6:.1f} s behind what this node has signed; set the clock, then start again"
-        raise SettingsError("the clock of this machine", f"{now.wall_us / 1e6:.0f} s since 1970", right)
 
 
 def _check_may_speak(settings: NodeSettings, registry: Registry | None) -> None:

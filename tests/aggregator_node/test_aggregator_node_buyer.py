@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from aggregator_node.buyer import LOOK_S, Buyer
 from aggregator_node.portfolio import Portfolio
 from aggregator_node.strategy import STRATEGIES, LotView, price
-from aggregator_node.worth import Constant
+from aggregator_node.worth import Constant, Recorded
 from etp import messages
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Effect, Envelope, Log, Lookup, Row, Send, Write
@@ -19,6 +19,7 @@ from etp.ids import Ids
 from etp.profile import Plain
 from etp.timing import Timing
 from etp.units import DeviceId, MicroPerKwh, Wh, money
+from runtime.days import MarketClock, PriceSeries
 from tests.support import BESS, START_US, at, bench
 
 
@@ -268,6 +269,23 @@ def test_rejects() -> None:
     assert d.kinds.count(BID) == 2
     d.open(2.3)
     assert d.kinds.count(BID) == 3
+
+
+def test_too_little_waits_for_the_next_half_hour() -> None:
+    """What is left of a half-hour's demand is less than the battery sells: no bid for 5 s, unless another half-hour begins."""
+    d = Desk()
+    d.buyer.worth = Recorded(
+        PriceSeries(0.0, (200_000,) * 4), MarketClock(at(1.0).monotonic_s, 0.0, 1800.0), 200_000, 0.0, 1
+    )
+    d.buyer.portfolio = Portfolio(Wh(9000), period_demand=Wh(70))
+    d.open(1.0)
+    assert d.sent[-1].required_energy_amount == 0.07
+    d.give(messages.reject(BESS, RejectCode.INSUFFICIENT, refused=12.5, ask=125_000, available=6000), 1.1)
+    d.do(d.buyer.advance(at(1.9)), 1.9)
+    assert d.kinds.count(BID) == 1
+    assert d.buyer.next_deadline() == 2.0
+    d.do(d.buyer.advance(at(2.0)), 2.0)
+    assert d.kinds.count(BID) == 2
 
 
 def test_silence() -> None:

@@ -414,3 +414,22 @@ def test_restart_releases_what_was_reserved_and_still_delivers() -> None:
     c.do(c.desk.receive(DeviceId(A), confirm, encode(confirm), at(5.0)), at(5.0))
     assert c.sent[-1][2] == finished
     assert BESS == 101
+
+
+def test_a_restart_that_cannot_write_is_not_ready() -> None:
+    """What was RESERVED is still so in the journal: nobody may be served before it is RELEASED there."""
+    b = bench()
+    b.bid(A, 13.0, 2, 1.0)
+    b.advance(1.2)
+    pending = [row for row in b.rows if row.kind == "promise" and row.pending]
+    c = bench()
+    assert c.desk.ready
+    c.hold_commits = True
+    c.do(c.desk.restored(pending, at(2.0)), at(2.0))
+    assert not c.desk.ready
+    c.failing = True
+    c.commit(at(2.1))
+    assert not c.desk.ready
+    d = bench()
+    d.do(d.desk.restored(pending, at(3.0)), at(3.0))
+    assert d.desk.ready

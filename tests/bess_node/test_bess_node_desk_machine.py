@@ -99,7 +99,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.desk = Desk(
             BESS, rules=rules, store=store, profile=Plain(self.ids), limits=Limits(), timing=Timing(), started=now
         )
-        self.do(self.desk.restored(self.journal.pending(), now))
+        self.do(self.desk.restored(self.journal.pending_rows(), now))
         self.do(self.desk.opened(now))
 
     # -- the shell
@@ -382,7 +382,7 @@ class DeskMachine(RuleBasedStateMachine):
     @rule()
     def recover(self) -> None:
         """The device works again."""
-        owed = sum(int(str(row.body["energy_wh"])) for row in self.journal.pending() if row.kind == "energy")
+        owed = sum(int(str(row.body["energy_wh"])) for row in self.journal.pending_rows() if row.kind == "energy")
         if owed != self.desk.store.owed_wh + sum(
             int(str(row.body["energy_wh"])) for row in self.journal.lazy if row.state == "delivered"
         ):
@@ -432,7 +432,7 @@ class DeskMachine(RuleBasedStateMachine):
         self.second += 0.001
         self.started = self.second
         self.boot()
-        assert not [row for row in self.journal.pending() if row.kind == "promise"]
+        assert not [row for row in self.journal.pending_rows() if row.kind == "promise"]
 
     @precondition(lambda self: len(self.sent) > 15)
     @rule(end=st.booleans())

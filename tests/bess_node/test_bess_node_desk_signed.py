@@ -74,7 +74,7 @@ class House:
         self.desk = Desk(
             BESS, rules=rules, store=store, profile=self.profile, limits=Limits(), timing=Timing(), started=now
         )
-        self.do(self.desk.restored(self.disk.pending(), now))
+        self.do(self.desk.restored(self.disk.pending_rows(), now))
         self.do(self.desk.opened(now))
 
     def kill(self, *, flush: bool = False) -> None:
