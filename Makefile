@@ -1,9 +1,11 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# Compiled modules are kept, whatever the machine says: a daemon starts in half the time, and the tests start hundreds.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports bench settle-torture program program-check dashboard dashboard-check diagrams docs fmt lock clean
+.PHONY: help setup demo test lint types imports sim campaign bench soak mutants settle-torture program program-check dashboard dashboard-check diagrams docs fmt lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -15,6 +17,10 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.instead: requirements/instead.lock $(STAMP) # what is measured beside us
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/instead.lock
 	@touch $@
 
 demo: setup ## watch batteries sell two recorded days to competing buyers
@@ -35,6 +41,18 @@ imports: setup ## check that arrows go one way and pure modules are pure
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tools.check_pure
 
+soak: setup ## trade for an hour under kills and cuts, and check everything (MINUTES=3: less of it)
+	$(BIN)/python -m benches.soak --minutes $(or $(MINUTES),60)
+
+sim: setup ## play 500 seeded markets in which everything goes wrong, and check everything (part of CI)
+	$(BIN)/etp sim --runs 500 --require auctions=30000,faults=50000,crashes=2000
+
+campaign: setup ## the same for as long as one likes (MINUTES=60, SEED=1000000)
+	$(BIN)/etp sim --seed $(or $(SEED),1000000) --minutes $(or $(MINUTES),60)
+
+mutants: setup ## plant bugs one after the other, and see each found by the simulator within a minute (JOBS=2)
+	$(BIN)/python -m tools.mutants $(if $(JOBS),--jobs $(JOBS))
+
 settle-torture: setup ## settle 10,000 trades through hostile RPCs and crashes
 	$(BIN)/python -m tests.contracts.hostile.torture --trades 10000
 
@@ -51,7 +69,7 @@ dashboard: ## build the web dashboard anew (users need not: the built one is her
 dashboard-check: ## check the dashboard's sources, build it aside, and compare
 	tools/check_dashboard.sh
 
-bench: setup ## measure, and fail where a limit is exceeded
+bench: setup .venv/.instead ## measure, and fail where a limit is exceeded
 	$(BIN)/python -m benches
 
 diagrams: setup ## draw docs/states.md from etp/state.py
@@ -69,6 +87,7 @@ fmt: setup ## format the code
 lock: ## refresh the hashed locks (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade requirements/run.in -o requirements/run.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -c requirements/run.lock requirements/dev.in -o requirements/dev.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade -c requirements/dev.lock requirements/instead.in -o requirements/instead.lock
 
 clean: ## remove what was made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage runs site dist

@@ -1,15 +1,16 @@
 """The datagrams of a simulated network: to one address or to a group, delayed, lost, doubled, and so out of order."""
 
-import random
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from etp.clock import Now
 from etp.discovery import Event
 from etp.discovery_limits import Address
 from etp.units import MonotonicS
-from sim.link import Weather
-from sim.scheduler import Scheduler
+from sim.network import Network
+
+if TYPE_CHECKING:
+    from sim.node import Node
 
 
 class DatagramCore(Protocol):
@@ -36,63 +37,78 @@ class DatagramCore(Protocol):
 
 
 class Station:
-    """One node's datagram socket and the core behind it."""
+    """One life's datagram socket and the core behind it."""
 
-    def __init__(self, air: "Air", address: Address, core: DatagramCore, on_event: Callable[[Event], None]) -> None:
-        self.address, self.core = address, core
+    def __init__(
+        self,
+        air: "Air",
+        address: Address,
+        core: DatagramCore,
+        node: "Node[Any]",
+        on_event: Callable[[Event, Now], None],
+    ) -> None:
+        self.address, self.core, self.node = address, core, node
         self._air, self._on_event = air, on_event
         self._timer_s = float("inf")
+        self.up = True
 
-    def receive(self, data: bytes, source: Address) -> None:
+    def hear(self, datagram: tuple[bytes, Address]) -> None:
         """A datagram arrives."""
-        self.core.receive_datagram(data, source, self._air.scheduler.now())
-        self.turn()
+        if self.up:
+            self.node.tally.messages += 1
+            now = self.node.clock.now()
+            self.core.receive_datagram(*datagram, now)
+            self.turn(now)
 
-    def turn(self) -> None:
+    def close(self) -> None:
+        """Its process is gone."""
+        self._air.leave(self)
+
+    def turn(self, now: Now) -> None:
         """Send what is due, tell what was learnt, wake up for what comes."""
-        now = self._air.scheduler.now()
-        self.core.advance(now)
-        for event in self.core.events():
-            self._on_event(event)
-        for data, to in self.core.datagrams_to_send(now):
+        core = self.core
+        core.advance(now)
+        for event in core.events():
+            self._on_event(event, now)
+            if not self.up:
+                return
+        for data, to in core.datagrams_to_send(now):
             self._air.send(self, data, to)
-        deadline = self.core.next_deadline()
+        deadline = core.next_deadline()
         if deadline is not None and deadline < self._timer_s:
             self._timer_s = deadline
-            self._air.scheduler.at(deadline, self._wake)
+            self.node.scheduler.call(self.node.clock.true_s(deadline), self._wake, deadline)
 
-    def _wake(self) -> None:
-        self._timer_s = float("inf")
-        self.turn()
+    def _wake(self, deadline: float) -> None:
+        if self.up and self._timer_s == deadline:
+            self._timer_s = float("inf")
+            self.turn(self.node.clock.now())
 
 
 class Air:
-    """All stations, and the weather between them. A sender hears its own multicast, as with a looped-back socket."""
+    """All stations. A sender hears its own multicast, as with a looped-back socket."""
 
-    def __init__(self, scheduler: Scheduler, weather: Weather, rng: random.Random) -> None:
-        self.scheduler, self._weather, self._rng = scheduler, weather, rng
-        self._stations: dict[Address, Station] = {}
-        self.lost = self.doubled = 0
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._stations: dict[Address, list[Station]] = {}
 
-    def join(self, address: Address, core: DatagramCore, on_event: Callable[[Event], None]) -> Station:
-        """A node's socket, bound and in its core's group."""
-        station = self._stations[address] = Station(self, address, core, on_event)
+    def join(
+        self, address: Address, core: DatagramCore, node: "Node[Any]", on_event: Callable[[Event, Now], None]
+    ) -> Station:
+        """A life's socket, bound and in its core's group."""
+        station = Station(self, address, core, node, on_event)
+        for heard in (address, core.group):
+            self._stations.setdefault(heard, []).append(station)
         return station
+
+    def leave(self, station: Station) -> None:
+        """Its process is gone."""
+        station.up = False
+        for heard in (station.address, station.core.group):
+            self._stations[heard].remove(station)
 
     def send(self, sender: Station, data: bytes, to: Address) -> None:
         """One datagram, to whoever listens there."""
-        for station in self._stations.values():
-            if to in (station.address, station.core.group):
-                self._deliver(sender, station, data)
-
-    def _deliver(self, sender: Station, station: Station, data: bytes) -> None:
-        if self._rng.random() < self._weather.datagram_lost:
-            self.lost += 1
-            return
-        times = 1
-        if self._rng.random() < self._weather.datagram_doubled:
-            self.doubled += 1
-            times = 2
-        for _ in range(times):
-            delay_s = self._rng.uniform(*self._weather.delay_s)
-            self.scheduler.after(delay_s, lambda: station.receive(data, sender.address))
+        datagram, host = (data, sender.address), sender.node.host
+        for station in self._stations.get(to, ()):
+            self.network.datagram(host, station.node.host, station.hear, datagram)

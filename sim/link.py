@@ -1,119 +1,216 @@
-"""A connection between two session cores: bytes in order, delayed, cut anywhere, in pieces of any size."""
+"""A connection between two session cores: bytes in order, delayed, cut anywhere, in pieces of any size, read slowly."""
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from etp.codes import Role
+from etp.clock import Now
 from etp.effects import Envelope
-from etp.session import Event, Session
+from etp.session import PREFIX_SIZE, Session
 from etp.state import SessionState
-from sim.scheduler import Scheduler
+from etp.units import DeviceId
+from sim.network import WINDOW, Network
 
+if TYPE_CHECKING:
+    from sim.node import Node
 
-@dataclass(frozen=True, slots=True)
-class Weather:
-    """How a link behaves. Delays in seconds."""
-
-    delay_s: tuple[float, float] = (0.0005, 0.003)
-    """Least and greatest one-way delay."""
-    cut_per_packet: float = 0.0
-    """Chance that the connection is cut at a packet, in mid-frame."""
-    datagram_lost: float = 0.0
-    """Chance that a datagram does not arrive at one of its receivers."""
-    datagram_doubled: float = 0.0
-    """Chance that it arrives there twice."""
+_ALIVE = (SessionState.AWAITING, SessionState.OPEN)
 
 
 class End:
-    """One side of a link, as its node sees it."""
+    """One side of a link, as its node has it: a socket and the session core behind it."""
 
-    def __init__(
-        self, link: "Link", session: Session, happened: Callable[["End", Event], None], gone: Callable[["End"], None]
-    ) -> None:
-        self.link, self.session, self.happened, self.gone = link, session, happened, gone
-        self.arrives_s = 0.0
-        self.timer_s = float("inf")
+    __slots__ = (
+        "address",
+        "arrives_s",
+        "dirty",
+        "host",
+        "inbox",
+        "link",
+        "node",
+        "peer",
+        "session",
+        "slow",
+        "stuck",
+        "timer_s",
+        "up",
+    )
 
-    def send(self, envelope: Envelope) -> None:
+    peer: "End"
+
+    def __init__(self, link: "Link", node: "Node[Any]", session: Session) -> None:
+        self.link, self.node, self.session, self.host = link, node, session, node.host
+        self.up, self.dirty, self.slow, self.stuck = True, False, False, False
+        self.arrives_s, self.timer_s = 0.0, float("inf")
+        self.address = ""
+        """Whose place it has in the battery's roster."""
+        self.inbox: list[bytes | None] = []
+        """What a slow reader has not read."""
+
+    @property
+    def peer_id(self) -> DeviceId:
+        """The device at the other end, whether it has said so or not."""
+        return self.peer.node.device_id
+
+    # -- out
+
+    def send(self, envelope: Envelope, now: Now) -> None:
         """Queue a frame; it leaves when the node's turn is over."""
-        self.session.send(envelope, self.link.scheduler.now())
-        self.link.flush_soon(self)
+        self.session.send(envelope, now)
+        if not self.dirty:
+            self.dirty = True
+            self.node.dirty.append(self)
 
-    def close(self, reason: str) -> None:
-        """Finish what is queued, then close."""
-        if self.session.state in (SessionState.AWAITING, SessionState.OPEN):
-            self.session.finish(reason, self.link.scheduler.now())
-            self.link.flush_soon(self)
-            self.link.scheduler.after(0.01, self.link.cut)
+    def finish(self, reason: str, now: Now) -> None:
+        """Close once what is queued is out."""
+        if self.session.state in _ALIVE:
+            self.session.finish(reason, now)
+            if not self.dirty:
+                self.dirty = True
+                self.node.dirty.append(self)
+
+    def flush(self, now: Now) -> None:
+        """What is queued leaves, as far as the peer's socket takes it; what is to be closed is closed."""
+        session, peer = self.session, self.peer
+        if not self.up:
+            return
+        if peer.slow and sum(len(data or b"") for data in peer.inbox) >= WINDOW:
+            self.stuck = True
+            return
+        data = session.data_to_send(now)
+        if data:
+            if self.node.bends:
+                data = self.node.leaving(self, data)
+            if data:
+                self.put(data)
+        state = session.state
+        if state is not SessionState.OPEN and state is not SessionState.AWAITING:
+            self.close(now)
+
+    def put(self, data: bytes) -> None:
+        """Bytes leave the node."""
+        network = self.link.network
+        told = network.told
+        if told is not None:
+            packet = PREFIX_SIZE + self.node.profile.size
+            sender, receiver, now_s = self.node.device_id, self.peer_id, network.scheduler.time_s
+            for at in range(PREFIX_SIZE, len(data), packet):
+                told(sender, receiver, data[at : at - PREFIX_SIZE + packet], now_s)
+        network.carry(self, data)
+
+    def close(self, now: Now) -> None:
+        """Close our side; the other one reads an end of file behind what was sent."""
+        if self.up:
+            self.link.network.carry(self, None)
+            self._down(now)
+
+    def vanish(self) -> None:
+        """Our process is gone, and with it the socket."""
+        self.up = False
+
+    def _down(self, now: Now) -> None:
+        self.up = False
+        self.session.receive_eof(now)
+        self.node.gone(self, now)
+
+    # -- in
+
+    def arrive(self, data: bytes | None) -> None:
+        """Bytes, or the end of the connection."""
+        if not self.up:
+            return
+        if self.slow:
+            self.inbox.append(data)
+            return
+        now = self.node.clock.now()
+        if data is None:
+            self._down(now)
+            self.node.turned(now)
+            return
+        self.session.receive_data(data, now)
+        self._turn(now)
+
+    def _turn(self, now: Now) -> None:
+        session, node = self.session, self.node
+        happened = node.happened
+        for event in session.events(now):
+            happened(self, event, now)
+            if not self.up:
+                break
+        if self.up:
+            if session.has_frame():
+                scheduler = node.scheduler
+                scheduler.call(scheduler.time_s, self._again, None)
+            if not self.dirty:
+                self.flush(now)
+            if session.deadline < self.timer_s:
+                self.arm()
+        node.turned(now)
+
+    def _again(self, _: None) -> None:
+        if self.up:
+            self._turn(self.node.clock.now())
+
+    def read_on(self) -> None:
+        """A slow reader reads again: all that waits, and its peer sends what it held back."""
+        self.slow = False
+        waiting, self.inbox = self.inbox, []
+        for data in waiting:
+            self.arrive(data)
+        if self.peer.stuck:
+            self.peer.stuck = False
+            self.peer.flush(self.peer.node.clock.now())
+
+    # -- time
+
+    def arm(self) -> None:
+        """Wake up for the session's deadline; one that is put off is looked at again when the earlier timer fires."""
+        deadline = self.session.next_deadline()
+        if deadline is not None and deadline < self.timer_s:
+            self.timer_s = deadline
+            self.node.scheduler.call(self.node.clock.true_s(deadline), self._wake, deadline)
+
+    def _wake(self, deadline: float) -> None:
+        if not self.up or self.timer_s != deadline:
+            return
+        self.timer_s = float("inf")
+        now = self.node.clock.now()
+        self.session.advance(now)
+        if self.session.state is SessionState.CLOSED:
+            self.close(now)
+            self.node.turned(now)
+        else:
+            self.arm()
 
 
 class Link:
-    """Two ends and the weather between them."""
+    """Two ends and the network between them."""
 
-    def __init__(self, scheduler: Scheduler, weather: Weather, rng: random.Random) -> None:
-        self.scheduler, self._weather, self._rng = scheduler, weather, rng
-        self.ends: dict[Role, End] = {}
-        self.up = True
-        self.packets = 0
-        self.on_cut: Callable[[], None] = lambda: None
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.broken = False
+        """Nothing that is sent from now on arrives."""
+        self.ends: tuple[End, ...] = ()
 
-    def flush_soon(self, end: End) -> None:
-        """Send what is queued, after the turn that queued it."""
-        self.scheduler.after(0.0, lambda: self._flush(end))
-
-    def _flush(self, end: End) -> None:
-        data = end.session.data_to_send(self.scheduler.now())
-        if not data or not self.up:
-            return
-        if self._rng.random() < self._weather.cut_per_packet:
-            data = data[: self._rng.randrange(len(data))]
-            self.scheduler.after(self._delay(), self.cut)
-        peer = self.ends[end.session.role.peer]
-        self.packets += 1
-        peer.arrives_s = max(peer.arrives_s, self.scheduler.time_s + self._delay())
-        self.scheduler.at(peer.arrives_s, lambda: self._arrive(peer, data))
-
-    def _delay(self) -> float:
-        return self._rng.uniform(*self._weather.delay_s)
-
-    def _arrive(self, end: End, data: bytes) -> None:
-        if not self.up:
-            return
-        end.session.receive_data(data, self.scheduler.now())
-        self._turn(end)
-
-    def _turn(self, end: End) -> None:
-        for event in end.session.events(self.scheduler.now()):
-            end.happened(end, event)
-        if end.session.has_frame() and self.up:
-            self.scheduler.after(0.0, lambda: self._turn(end))
-        self.flush_soon(end)
-        self.watch(end)
-
-    def watch(self, end: End) -> None:
-        """Wake up for the session's next deadline."""
-        deadline = end.session.next_deadline()
-        if deadline is not None and deadline < end.timer_s:
-            end.timer_s = deadline
-            self.scheduler.at(deadline, lambda: self._advance(end))
-
-    def _advance(self, end: End) -> None:
-        end.timer_s = float("inf")
-        if not self.up:
-            return
-        end.session.advance(self.scheduler.now())
-        if end.session.state is SessionState.CLOSED:
-            self.cut()
-        else:
-            self.watch(end)
+    def join(self, first: End, second: End) -> None:
+        """Both ends are there."""
+        self.ends = (first, second)
+        first.peer, second.peer = second, first
+        first.arm()
+        second.arm()
 
     def cut(self) -> None:
-        """End the connection for both."""
-        if not self.up:
+        """The connection breaks; each end learns of it when it does."""
+        if self.broken:
             return
-        self.up = False
-        for end in self.ends.values():
-            end.session.receive_eof(self.scheduler.now())
-            end.gone(end)
-        self.on_cut()
+        self.network.counts["cut"] += 1
+        for end in self.ends:
+            self.hang_up(end)
+        self.broken = True
+
+    def hang_up(self, end: End) -> None:
+        """An end will read an end of file."""
+        scheduler = self.network.scheduler
+        scheduler.call(max(end.arrives_s, scheduler.time_s + self.network.delay_s()), self._end, end)
+
+    @staticmethod
+    def _end(end: End) -> None:
+        end.arrive(None)

@@ -1,61 +1,51 @@
 """A seeded market: batteries, buyers, links that are slow and break; the digest is all that became durable.
 
-Every core is built from the same settings as its daemon, by the same builder.
+Every core is built from the same settings as its daemon, by the same builder, and after a restart from what its disk has kept.
 """
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
-from aggregator_node.build import buyer_of
+from aggregator_node import build as aggregator
 from aggregator_node.buyer import Buyer
-from aggregator_node.settings import AggregatorSettings
-from bess_node.build import desk_of, limits_of
+from bess_node import build as bess
 from bess_node.desk import Desk
-from bess_node.settings import BessSettings
-from bess_node.supply import supply_wh
+from etp.clock import Now
 from etp.codes import Role
-from etp.discovery import BessDiscovery, Event, PeerFound
+from etp.discovery import BessDiscovery
+from etp.discovery import Event as Heard
 from etp.discovery_limits import Address, DiscoveryLimits
-from etp.ids import Ids
 from etp.keys import KeyPair
 from etp.limits import Limits
 from etp.peers import AggregatorDiscovery
-from etp.profile import Plain
-from etp.registry import Member, Network, Registry
-from etp.session import Session
-from etp.signed import AnyProfile, Identity, Signed
+from etp.record import is_signed_by
+from etp.registry import Member, Registry
+from etp.session import Violation
+from etp.signed import AnyProfile, Identity, Signed, Signer
 from etp.timing import Timing
-from etp.units import MICRO_PER_CENT, DeviceId, MicroPerKwh, MonotonicS, Wh
-from runtime.days import PriceSeries
-from runtime.settings import NodeSettings, market_clock
+from etp.units import DeviceId
+from runtime.revival import ahead_us, profile_of
+from runtime.settings import NodeSettings, SettingsError, parse_address
 from sim.air import Air
-from sim.invariants import BatteryBooks, Books, BuyerBooks
-from sim.link import End, Link, Weather
-from sim.node import Node
-from sim.scheduler import EPOCH_US, Scheduler
+from sim.clock import Clock
+from sim.dialler import Dialler, Target
+from sim.disk import Disk, Left
+from sim.invariants import Books
+from sim.keyed_hash import HashKey, is_hashed_by
+from sim.network import Network, Weather
+from sim.node import Node, Tally, Watcher, Yard
+from sim.plan import ClockPlan, Plan
+from sim.reading import books_of, digest_of
+from sim.scheduler import Scheduler
 
-RECONNECT_S = (0.02, 0.4)
-GROUP: Final = ("239.192.77.77", 8888)
+__all__ = ["Plan", "World"]
+
 BESS_PORT: Final = 8700
 BUYER_PORT: Final = 40_000
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run is made of."""
-
-    seed: int
-    batteries: tuple[BessSettings, ...]
-    buyers: tuple[AggregatorSettings, ...]
-    series: PriceSeries | None = None
-    """The recorded prices, where the settings name days."""
-    weather: Weather = Weather()
-    seconds: float = 20.0
-    discovered: bool = False
-    """Buyers find batteries by multicast, as daemons do; otherwise every buyer is connected to every battery at once."""
+RETRY_S: Final = 1.0
+"""A node that refused to start, since its clock went back or its disk is full, is started again after this, s: by its supervisor."""
 
 
 class World:
@@ -65,71 +55,226 @@ class World:
         self.plan = plan
         self.scheduler = Scheduler()
         self.rng = random.Random(plan.seed)
-        self.registry = _registry(plan)
-        self.batteries = [self._battery(settings) for settings in plan.batteries]
-        self.buyers = [self._buyer(settings) for settings in plan.buyers]
-        self.links = 0
-        self.air = Air(self.scheduler, plan.weather, self.rng)
+        self.tally = Tally()
+        self.network = Network(self.scheduler, plan.weather, self.rng, self.tally.faults)
+        self.air = Air(self.network)
+        self.yard = Yard(self.scheduler, self.rng, self.tally)
+        self.well = False
+        """Whether the chaos is over."""
+        self.tainted: set[int] = set()
+        """Devices whose journal was put back, or that ran twice: what they had promised is not theirs to keep any more."""
+        self.keys: dict[int, Signer] = {node.device_id: self._key(node) for node in (*plan.batteries, *plan.buyers)}
+        self.registry = self._registry()
         self.began = self.scheduler.now()
+        self._settings: dict[Node[Any], Any] = {}
+        self._homes: dict[Address, Node[Desk]] = {}
+        self.batteries: list[Node[Desk]] = [
+            self._node(Role.BESS, host, settings) for host, settings in enumerate(plan.batteries)
+        ]
+        self.buyers: list[Node[Buyer]] = [
+            self._node(Role.AGGREGATOR, host, settings)
+            for host, settings in enumerate(plan.buyers, start=len(plan.batteries))
+        ]
+        self.nodes: list[Node[Any]] = [*self.batteries, *self.buyers]
+        self.twins: list[Node[Any]] = []
+        """Nodes that run beside one with the same identity, on a copy of its journal."""
+        self._by_id = {node.device_id: node for node in self.nodes}
+        self._seeds = {node: _seed(self._settings[node], self.rng) for node in self.nodes}
 
-    def _battery(self, settings: BessSettings) -> Node[Desk]:
-        now, profile = self.scheduler.now(), self._profile(settings, Role.BESS)
-        desk = desk_of(
-            settings, series=self.plan.series, level=None, profile=profile, limits=limits_of(settings), now=now
+    @property
+    def hostile(self) -> frozenset[int]:
+        """Devices that do not play by the rules."""
+        return frozenset(self.plan.hostile)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell somebody all that happens; before `begin`."""
+        self.yard.watch, self.network.told = watcher, watcher.wire
+
+    # -- building
+
+    def _key(self, settings: NodeSettings) -> Signer:
+        seed = sha256(f"device {settings.device_id}".encode()).digest()
+        return HashKey(seed) if self.plan.hashed else KeyPair(seed)
+
+    def _registry(self) -> Registry:
+        """Everybody who takes part."""
+        roles = [(settings, Role.BESS) for settings in self.plan.batteries]
+        both = [*roles, *((settings, Role.AGGREGATOR) for settings in self.plan.buyers)]
+        members = (
+            Member(DeviceId(node.device_id), role, self.keys[node.device_id].public, node.profile)
+            for node, role in both
         )
-        return Node(Role.BESS, desk, profile, self.scheduler, self.rng)
+        return Registry(self.plan.market, members)
 
-    def _profile(self, settings: NodeSettings, role: Role) -> AnyProfile:
-        """The node's profile; keys are seeded by the device_id, so a run is the same each time."""
-        ids = Ids(EPOCH_US)
-        if settings.profile == "plain":
-            return Plain(ids)
-        identity = Identity(DeviceId(settings.device_id), role, _key(settings), EPOCH_US // 1_000_000)
-        now = self.scheduler.now()
-        return Signed(identity, self.registry, ids, group=GROUP, timing=Timing(), started=now)
+    def _node(self, role: Role, host: int, settings: NodeSettings) -> Node[Any]:
+        device_id = DeviceId(settings.device_id)
+        off = self.plan.clocks.get(device_id, ClockPlan())
+        clock = Clock(self.scheduler, offset_us=off.offset_us, drift_ppm=off.drift_ppm, origin_s=off.origin_s)
+        make = self.plan.hostile.get(device_id, Node)
+        made = make(role, device_id, host, self.yard, clock=clock, disk=Disk())
+        made.late_s = off.late_s
+        self._settings[made] = settings
+        return made
 
-    def _buyer(self, settings: AggregatorSettings) -> Node[Buyer]:
-        now, profile = self.scheduler.now(), self._profile(settings, Role.AGGREGATOR)
-        seed = settings.seed if settings.seed is not None else self.rng.randrange(2**32)
-        buyer = buyer_of(settings, series=self.plan.series, seed=seed, profile=profile, now=now)
-        return Node(Role.AGGREGATOR, buyer, profile, self.scheduler, self.rng)
+    def _profile(self, node: Node[Any], now: Now) -> AnyProfile:
+        settings, identity = self._settings[node], None
+        if settings.profile != "plain":
+            boot = node.disk.begin_boot(now.wall_us // 1_000_000)
+            identity = Identity(node.device_id, node.role, self.keys[node.device_id], boot)
+        return profile_of(
+            settings,
+            mark=node.disk.mark,
+            registry=self.registry if identity else None,
+            identity=identity,
+            now=now,
+            verify=is_hashed_by if self.plan.hashed else is_signed_by,
+        )
+
+    # -- lives
+
+    def start(self, node: Node[Any]) -> None:
+        """Begin a life of a node as its daemon does, once its clock is past all that it can have signed."""
+        if node.alive or node.disk.locked:
+            return
+        now = node.now()
+        try:
+            wait_s = ahead_us(node.disk.mark, now) / 1e6
+        except SettingsError:
+            wait_s = RETRY_S
+        if wait_s > 0:
+            self.scheduler.call(self.scheduler.time_s + wait_s, self.start, node)
+            return
+        if self.yard.watch is not None and node.watched:
+            self.yard.watch.restart(node.device_id)
+        (self._start_battery if node.role is Role.BESS else self._start_buyer)(node, now)
+        node.turned(now)
+
+    def _start_battery(self, node: Node[Desk], now: Now) -> None:
+        settings, profile = self._settings[node], self._profile(node, now)
+        limits = bess.limits_of(settings)
+        pays, payment = self.plan.pays, None
+        if pays is not None and isinstance(profile, Signed):
+            payment = pays(node, settings, profile)
+        node.payment = payment
+        desk, releasing = bess.revived(
+            settings,
+            node.disk,
+            series=self.plan.series,
+            profile=profile,
+            limits=limits,
+            now=now,
+            settlement=payment.settlement if payment else None,
+        )
+        node.begin(desk, profile, limits)
+        if payment is not None:
+            payment.began()
+        node.decided(releasing, now)
+        if node.writer.quiet:
+            self._serve(node)
+        else:
+            node.on_quiet = partial(self._serve, node)
+
+    def _serve(self, node: Node[Desk]) -> None:
+        if not node.core.ready:  # its daemon ends with status 1, and is started again
+            node.vanish()
+            self.scheduler.call(self.scheduler.time_s + RETRY_S, self.start, node)
+            return
+        address, now, desk = self._address(node), node.now(), node.core
+        node.serving = True
+        self._homes[address] = node
+        if self.plan.discovered:
+            discovery = BessDiscovery(desk.device_id, offer=desk.response, **self._shared(node))
+            node.station = self.air.join(address, discovery, node, partial(_blame, node))
+            node.station.turn(now)
+        node.decided(desk.opened(now), now)
+        node.turned(now)
+
+    def _start_buyer(self, node: Node[Buyer], now: Now) -> None:
+        settings, profile = self._settings[node], self._profile(node, now)
+        buyer = aggregator.revived(
+            settings, node.disk, series=self.plan.series, seed=self._seeds[node], profile=profile, now=now
+        )
+        node.begin(buyer, profile, Limits())
+        address = self._address(node)
+        dialler = Dialler(node, address[0], self.network, self._rng(), self._listening)
+        if self.plan.discovered:
+            dialler.discovery = AggregatorDiscovery(buyer.device_id, **self._shared(node))
+            node.station = self.air.join(address, dialler.discovery, node, dialler.heard)
+            node.station.turn(now)
+        else:
+            for battery in self.batteries:
+                dialler.reach(Target(self._address(battery), battery.device_id), forever=True)
+
+    def _shared(self, node: Node[Any]) -> dict[str, Any]:
+        return {
+            "group": parse_address("group", self._settings[node].group),
+            "profile": node.profile,
+            "rng": self._rng(),
+            "limits": DiscoveryLimits(),
+            "timing": Timing(),
+        }
+
+    def _rng(self) -> random.Random:
+        return random.Random(self.rng.random())
+
+    def _address(self, node: Node[Any]) -> Address:
+        port = BESS_PORT if node.role is Role.BESS else BUYER_PORT
+        port += node.life if self.plan.moves else 0
+        return f"10.0.{node.host // 200}.{node.host % 200 + 1}", port
+
+    def _listening(self, address: Address) -> Node[Desk] | None:
+        node = self._homes.get(address)
+        return node if node is not None and node.serving else None
+
+    def node(self, device_id: int) -> Node[Any]:
+        """The node of a device."""
+        return self._by_id[DeviceId(device_id)]
+
+    def crashed(self, node: Node[Any], left: Left) -> None:
+        """A node crashed: counted, with what it left of the transaction that was on its way."""
+        self.tally.faults["crash"] += 1
+        if left in (Left.LOST, Left.TORN):
+            self.tally.faults[f"write_{left}"] += 1
+        for address in [each for each, listening in self._homes.items() if listening is node]:
+            del self._homes[address]
+
+    def twin(self, node: Node[Any], disk: Disk) -> Node[Any]:
+        """The same device once more, on another machine; it starts, unless another process has that disk."""
+        host = len(self.nodes) + len(self.twins)
+        twin: Node[Any] = Node(node.role, node.device_id, host, self.yard, clock=Clock(self.scheduler), disk=disk)
+        self._settings[twin], self._seeds[twin] = self._settings[node], self._seeds[node] + 1
+        twin.watched = False
+        self.twins.append(twin)
+        self.start(twin)
+        return twin
+
+    # -- running
 
     def run(self) -> str:
         """Play the plan; returns the digest."""
-        for battery in self.batteries:
-            battery.apply(battery.core.opened(self.scheduler.now()))
-            battery.watch()
-        if self.plan.discovered:
-            self._discover()
-        else:
-            for buyer in self.buyers:
-                for battery in self.batteries:
-                    self.connect(battery, buyer)
+        self.begin()
         self.scheduler.run(self.plan.seconds)
         return self.digest()
 
-    def _discover(self) -> None:
-        """Put every node on the air; a buyer dials the address of each battery that it finds, once."""
-        shared: dict[str, Any] = {"limits": DiscoveryLimits(), "timing": Timing()}
-        homes: dict[Address, Node[Desk]] = {}
-        for index, battery in enumerate(self.batteries):
-            address, desk, rng = (f"10.0.1.{index}", BESS_PORT), battery.core, random.Random(self.rng.random())
-            homes[address] = battery
-            seller = BessDiscovery(
-                desk.device_id, GROUP, offer=desk.response, profile=battery.profile, rng=rng, **shared
-            )
-            self.air.join(address, seller, lambda _: None).turn()
-        for index, buyer in enumerate(self.buyers):
-            rng = random.Random(self.rng.random())
-            asker = AggregatorDiscovery(buyer.core.device_id, GROUP, profile=buyer.profile, rng=rng, **shared)
-            self.air.join((f"10.0.2.{index}", BUYER_PORT), asker, self._dialler(buyer, homes)).turn()
+    def begin(self) -> None:
+        """Every node begins its first life."""
+        for node in self.nodes:
+            self.start(node)
 
-    def _dialler(self, buyer: Node[Buyer], homes: dict[Address, Node[Desk]]) -> Callable[[Event], None]:
-        def found(event: Event) -> None:
-            if isinstance(event, PeerFound):
-                self.connect(homes[event.host, event.port], buyer)
-
-        return found
+    def heal(self, weather: Weather) -> None:
+        """All is well from now on: network, disks, clocks, devices; who is down starts."""
+        self.well, network, now_s = True, self.network, self.scheduler.time_s
+        network.weather = weather
+        network.open(set(network.walls))
+        for twin in self.twins:
+            if twin.alive:
+                twin.vanish()
+        for node in self.nodes:
+            node.clock.set_right()
+            if not node.alive:
+                self.start(node)
+                continue
+            node.heal(now_s)
 
     def finish(self, seconds: float) -> None:
         """No new bids; promises are seen through for so long."""
@@ -137,60 +282,27 @@ class World:
             buyer.core.stop()
         self.scheduler.run(self.scheduler.time_s + seconds)
 
-    def connect(self, battery: Node[Desk], buyer: Node[Buyer]) -> None:
-        """A fresh link between a buyer and a battery; when it breaks, another after a while."""
-        self.links += 1
-        now, link = self.scheduler.now(), Link(self.scheduler, self.plan.weather, self.rng)
-        for role, session, happened, gone in (
-            (Role.BESS, self._session(battery), battery.happened, battery.gone),
-            (Role.AGGREGATOR, self._session(buyer, battery.core.device_id), buyer.happened, buyer.gone),
-        ):
-            link.ends[role] = End(link, session, happened, gone)
-            link.watch(link.ends[role])
-        link.ends[Role.AGGREGATOR].send(buyer.core.hello(now, battery.core.device_id))
-        link.on_cut = lambda: self.scheduler.after(self.rng.uniform(*RECONNECT_S), lambda: self.connect(battery, buyer))
+    # -- looking
 
-    def _session(self, node: Node[Desk] | Node[Buyer], expected: DeviceId | None = None) -> Session:
-        now = self.scheduler.now()
-        return Session(node.role, node.core.device_id, node.profile, Limits(), now, expected=expected)
+    def settings(self, node: Node[Any]) -> Any:
+        """What a node was told."""
+        return self._settings[node]
 
     def books(self) -> Books:
         """All journals, for the invariants."""
-        return Books(
-            [
-                self._books_of(node, settings)
-                for node, settings in zip(self.batteries, self.plan.batteries, strict=True)
-            ],
-            [BuyerBooks(node.core.device_id, node.disk.rows, node.core.portfolio.demand) for node in self.buyers],
-        )
-
-    def _books_of(self, node: Node[Desk], settings: BessSettings) -> BatteryBooks:
-        clock = market_clock(settings, self.began)
-
-        def supply(time_us: int) -> Wh:
-            return supply_wh(settings, clock.day_start_s, clock.at(MonotonicS((time_us - EPOCH_US) / 1e6)))
-
-        reserve = MicroPerKwh(round(settings.reserve * MICRO_PER_CENT))
-        return BatteryBooks(settings.device_id, node.disk.rows, node.disk.bids, reserve, settings.mechanism, supply)
+        return books_of(self)
 
     def digest(self) -> str:
         """SHA-256 over every node's durable rows and bids."""
-        digest = sha256()
-        for disk in [node.disk for node in self.batteries] + [node.disk for node in self.buyers]:
-            for row in disk.rows:
-                digest.update(repr((row.kind, row.lot_id, row.state, row.time_us, sorted(row.body.items()))).encode())
-            for bid in disk.bids:
-                digest.update(repr(bid).encode())
-        return digest.hexdigest()
+        return digest_of(self.nodes)
 
 
-def _key(settings: NodeSettings) -> KeyPair:
-    return KeyPair(sha256(f"device {settings.device_id}".encode()).digest())
+def _blame(node: Node[Desk], event: Heard, now: Now) -> None:
+    """A battery looks for nobody, but keeps what was said in another's name."""
+    if isinstance(event, Violation):
+        node.decided(node.core.blamed(event, now), now)
+        node.turned(now)
 
 
-def _registry(plan: Plan) -> Registry:
-    """Everybody who takes part."""
-    roles = [(settings, Role.BESS) for settings in plan.batteries]
-    both = [*roles, *((settings, Role.AGGREGATOR) for settings in plan.buyers)]
-    members = (Member(DeviceId(node.device_id), role, _key(node).public, node.profile) for node, role in both)
-    return Registry(Network("simulated"), members)
+def _seed(settings: NodeSettings, rng: random.Random) -> int:
+    return settings.seed if settings.seed is not None else rng.randrange(2**32)

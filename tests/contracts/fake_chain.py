@@ -47,6 +47,7 @@ from etp.frame import Frame, encode
 from etp.keys import KeyPair
 from etp.record import seal
 from etp.units import DeviceId, MessageId
+from sim.io.chain.rpc import TRADE
 from sim.scheduler import EPOCH_US, Scheduler
 
 INTERFACE = load_interface()
@@ -62,7 +63,6 @@ CODES = {name: code for code, (name, _) in INTERFACE.errors.items()}
 MARKET = Struct("<8sB32s32s32s32s32sHQIIIqq")
 PARTICIPANT = Struct("<8sB32sQ32sBqQQQQ")
 ESCROW = Struct("<8sB32sQQQQq")
-TRADE = Struct("<8sB32sQQQQIIQQBqq32s32s")
 VALID_BLOCKS = 150
 FINALITY = 4
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import time
@@ -25,6 +24,8 @@ from etp.units import DeviceId, LotId, MessageId
 from runtime.io.journal import Journal
 from runtime.io.key_file import load_key
 from runtime.io.registry_file import load_registry
+from tests.commands import tool
+from tests.paying import until
 
 BATTERY_ID, BUYER_ID, TRADES = 101, 500, 20
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,19 +45,10 @@ class World:
 
     def etp(self, *arguments: str, status: int = 0) -> str:
         """Run a command; what it prints."""
-        ran = subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=90,
-            env=os.environ | {"ETP_REGISTRY": str(self.directory / "registry.toml"), "ETP_RPC": self.rpc},
-            check=False,
-        )
-        assert ran.returncode == status, (arguments, ran.returncode, ran.stdout, ran.stderr)
-        assert "Traceback" not in ran.stderr
-        return ran.stdout + ran.stderr
+        env = {"ETP_REGISTRY": str(self.directory / "registry.toml"), "ETP_RPC": self.rpc}
+        said = tool(*arguments, env=env, status=status).output
+        assert "Traceback" not in said
+        return said
 
     def fund(self, name: str, micro: int) -> None:
         """SOL for a key, and test USDC."""
@@ -200,10 +192,10 @@ def test_a_short_escrow_is_said_and_paid_after_a_deposit(world: World) -> None:
     count = held // 185_000 + 2
     entries = world.trades(count)
     world.write(state_dir, entries)
-    said = world.etp("settle", "retry", "--state-dir", str(state_dir), "--key", battery_key, "--for-s", "4", status=1)
-    assert "must deposit" in said
+    retry = ("settle", "retry", "--state-dir", str(state_dir), "--key", battery_key)
+    until(lambda: "must deposit" in world.etp(*retry, "--for-s", "4", status=1), 60, "the word of what is short")
     world.etp("escrow", "deposit", *buyer(world), "40")
-    world.etp("settle", "retry", "--state-dir", str(state_dir), "--key", battery_key)
+    world.etp(*retry)
     assert "0 differences" in world.etp("settle", "reconcile", "--state-dir", str(state_dir))
 
 

@@ -5,13 +5,18 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 import typer.main
@@ -22,6 +27,7 @@ from aggregator_node.settings import AggregatorSettings
 from bess_node.io.daemon import check_listen
 from bess_node.settings import BessSettings
 from cli.main import app
+from gateway.access import audiences
 from gateway.access import check_listen as check_gateway_listen
 from gateway.settings import GatewaySettings
 from runtime.io.key_file import load_key
@@ -47,6 +53,8 @@ WATCH_ENV = dict(
     if line and not line.startswith("#")
 )
 GROUP = "239.192.77.77:18779"
+GATEWAY = "gateway:8443"
+"""Where nodes find it."""
 
 
 @pytest.fixture(autouse=True)
@@ -112,8 +120,7 @@ def test_each_command_is_one_that_the_program_takes(variables: str) -> None:
     watched = variables == "watched"
     assert {settings.profile for settings in found.values()} == {"signed" if watched else "plain"}
     assert {settings.metrics for settings in found.values()} == {"0.0.0.0:9101" if watched else None}
-    gateway = WATCHING["gateway"]["networks"]["market"]["ipv4_address"]
-    assert all(settings.gateway == ([f"ws://{gateway}:8080"] if watched else []) for settings in found.values())
+    assert all(settings.gateway == ([f"wss://{GATEWAY}"] if watched else []) for settings in found.values())
 
 
 @pytest.mark.parametrize(
@@ -158,7 +165,7 @@ def test_addresses_and_checks_fit() -> None:
 def test_only_the_dashboards_are_published() -> None:
     """Two ports, on 127.0.0.1; who has one is in both networks, all others in the internal one alone."""
     published = {name: service["ports"] for name, service in WATCHING.items() if "ports" in service}
-    assert published == {"proxy": ["127.0.0.1:8443:8443"], "grafana": ["127.0.0.1:3000:3000"]}
+    assert published == {"gateway": ["127.0.0.1:8443:8443"], "grafana": ["127.0.0.1:3000:3000"]}
     for name, service in WATCHING.items():
         if name == "keys":
             assert service["network_mode"] == "none"
@@ -218,46 +225,158 @@ def test_no_secret_is_in_the_repository(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_the_gateway_may_listen_there() -> None:
-    """Its command passes parser, model and its own rule on where to listen; the proxy that it believes is the one there is."""
+    """Its command passes parser, model and its own rule on where to listen; nodes and Prometheus ask for a name it answers to."""
     _, *options = WATCHING["gateway"]["command"]
-    given = {
-        option.removeprefix("--").replace("-", "_"): value for option, value in zip(*[iter(options)] * 2, strict=True)
-    }
     assert WATCHING["gateway"]["env_file"][0]["path"] == "deploy/compose/secrets/gateway.env"
-    proxy = WATCHING["proxy"]["networks"]["market"]["ipv4_address"]
-    settings = load(GatewaySettings, given | {"behind_proxy": [given["behind_proxy"]]})
-    assert settings.behind_proxy == [proxy]
-    assert check_gateway_listen(settings) == ("0.0.0.0", 8080)
-    gateway = WATCHING["gateway"]["networks"]["market"]["ipv4_address"]
-    assert f"reverse_proxy {gateway}:8080" in (ROOT / "deploy" / "compose" / "Caddyfile").read_text()
+    context = typer.main.get_command(app).commands["gateway"].make_context("gateway", list(options))
+    settings = load(GatewaySettings, {key: value for key, value in context.params.items() if value not in (None, [])})
+    assert check_gateway_listen(settings) == ("0.0.0.0", 8443)
+    assert WATCH_ENV["ETP_GATEWAY"] == f"wss://{GATEWAY}"
+    assert GATEWAY in audiences(settings.origins)
+    targets = yaml.safe_load((ROOT / "deploy" / "prometheus" / "targets" / "gateway.yml").read_text())
+    assert targets == [{"labels": {"__scheme__": "https"}, "targets": [GATEWAY]}]
 
 
-def test_each_node_gets_a_key(tmp_path: Path) -> None:
-    """What keys.sh asks of the program gives a registry of exactly these nodes, each by the key in its own volume; once."""
-    keys, log, stub = tmp_path / "keys", tmp_path / "log", tmp_path / "etp"
-    for name in (*SERVICES, "market"):
-        (keys / name).mkdir(parents=True)
-        if name != "market":
-            assert f"{name}:/keys/{name}" in WATCHING["keys"]["volumes"]
+def test_all_who_ask_the_gateway_trust_its_certificate() -> None:
+    """The certificate that it shows is the one that nodes, Prometheus and its own check believe; its key is in no shared volume."""
+    options = dict(zip(*[iter(WATCHING["gateway"]["command"][1:])] * 2, strict=True))
+    asking = [*SERVICES.values(), WATCHING["prometheus"], WATCHING["gateway"]]
+    assert {service["environment"]["SSL_CERT_FILE"] for service in asking} == {options["--tls-cert"]}
+    assert options["--tls-cert"].startswith("/etc/etp/")
+    assert all("market:/etc/etp:ro" in service["volumes"] for service in asking)
+    assert options["--tls-key"].startswith("/var/lib/etp/")
+    holding = [name for name, service in COMPOSE["services"].items() if "gateway:/" in str(service.get("volumes"))]
+    assert holding == ["keys", "gateway"]
+    for service in (*asking, WATCHING["gateway"]):
+        assert "keys" in service["depends_on"]
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """What the service `keys` leaves in the volumes, each a directory here: made by keys.sh and the commands that it asks for."""
+    root, log, stub = tmp_path / "keys", tmp_path / "log", tmp_path / "etp"
+    for name in (*SERVICES, "market", "gateway"):
+        (root / name).mkdir(parents=True)
+        assert f"{name}:/keys/{name}" in WATCHING["keys"]["volumes"]
     stub.write_text(f'#!/bin/sh\necho "$@" >> {log}\nif [ "$2" = init ]; then touch "$4"; fi\n')
     stub.chmod(0o755)
-    script = ["sh", str(ROOT / "deploy" / "compose" / "keys.sh"), str(keys), str(stub), f"{os.getuid()}:{os.getgid()}"]
+    script = ["sh", str(ROOT / "deploy" / "compose" / "keys.sh"), str(root), str(stub), f"{os.getuid()}:{os.getgid()}"]
     subprocess.run(script, capture_output=True, text=True, check=True)
-    asked = log.read_text().splitlines()
+    registry, asked = root / "market" / "registry.toml", log.read_text().splitlines()
+    certificate = (root / "market" / "gateway.crt").read_bytes()
     subprocess.run(script, capture_output=True, text=True, check=True)
     assert log.read_text().splitlines() == asked
-    (keys / "market" / "registry.toml").unlink()
-    for line in asked:
+    assert (root / "market" / "gateway.crt").read_bytes() == certificate
+    assert len(asked) == 1 + 2 * len(SERVICES)
+    registry.unlink()
+    for line in asked:  # in this process: to start the program for each would take seconds
         done = CliRunner().invoke(app, line.split())
         assert done.exit_code == 0, (line, done.output)
-    registry = load_registry(keys / "market" / "registry.toml.new")
+    return registry.with_name("registry.toml.new").rename(registry).parents[1]
+
+
+def test_each_node_gets_a_key(keys: Path) -> None:
+    """What keys.sh asks of the program gives a registry of exactly these nodes, each by the key in its own volume; once."""
+    registry = load_registry(keys / "market" / "registry.toml")
     for name, service in SERVICES.items():
         device_id = int(service["command"][service["command"].index("--device-id") + 1])
         member = registry.get(device_id)
         assert member is not None
         assert member.key == load_key(keys / name / "key.json").public
         assert member.role.name.lower() == service["command"][0]
-    assert len(asked) == 1 + 2 * len(SERVICES)
+
+
+def test_the_certificate_is_for_this_gateway_alone(keys: Path) -> None:
+    """It has every name that --origins has, may sign nothing, and lasts ten years; its key can be read by the gateway's user alone."""
+    ten_years_s = str(3649 * 86_400)
+    asked = [
+        "openssl",
+        "x509",
+        "-in",
+        str(keys / "market" / "gateway.crt"),
+        "-noout",
+        "-checkend",
+        ten_years_s,
+        "-text",
+    ]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert "CA:FALSE" in said
+    origins = [word for option, word in pairwise(WATCHING["gateway"]["command"]) if option == "--origins"]
+    names = re.findall(r"(?:DNS|IP Address):([^,\s]+)", said)
+    assert {urlsplit(origin).hostname for origin in origins} == set(names)
+    assert (keys / "gateway" / "gateway.key").stat().st_mode & 0o777 == 0o600
+    assert (keys / "market" / "gateway.crt").stat().st_mode & 0o777 == 0o644
+
+
+def in_directories(words: list[str], keys: Path, name: str, port: int) -> list[str]:
+    """A service's words with its volumes' directories, and this machine's addresses."""
+    places = {"/etc/etp": str(keys / "market"), "/var/lib/etp": str(keys / name)}
+    addresses = {GATEWAY: f"localhost:{port}", "0.0.0.0:8443": f"127.0.0.1:{port}", "1:8443": f"1:{port}"}
+    addresses |= {"localhost:8443": f"localhost:{port}", "0.0.0.0:9101": "127.0.0.1:0"}
+    text = json.dumps(here(words))
+    for given, ours in (places | addresses).items():
+        text = text.replace(given, ours)
+    found: list[str] = json.loads(text)
+    return found
+
+
+@contextmanager
+def started(
+    keys: Path, name: str, port: int, **others: str
+) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
+    """A service of the watched market on this machine, and its ready line; its log is its stderr."""
+    service = COMPOSE["services"][name]
+    given = environment(service, WATCH_ENV)
+    values = dict(zip(given, in_directories(list(given.values()), keys, name, port), strict=True))
+    words = in_directories(service["command"], keys, name, port)
+    if "--redis" in words:  # a single gateway needs none
+        del words[words.index("--redis") : words.index("--redis") + 2]
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli.main", *words, *(["--group", GROUP] if name in SERVICES else [])],
+        cwd=ROOT,
+        env=os.environ | values | others,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def logged(process: "subprocess.Popen[str]", event: str) -> str:
+    """The first line of its log with this event; the log's end fails the test."""
+    assert process.stderr is not None
+    return next(line for line in process.stderr if event in line)
+
+
+def test_a_feed_arrives_by_tls_and_only_at_this_gateway(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gateway and nodes as the file starts them: the check and Prometheus' way work; who lacks the certificate tells it nothing."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    trusted = str(keys / "market" / "gateway.crt")
+    with started(keys, "gateway", port) as (gateway, line):
+        assert line["http"] == f"https://127.0.0.1:{port}"
+        asks = in_directories(WATCHING["gateway"]["healthcheck"]["test"][4:], keys, "gateway", port)
+        assert healthcheck.main(asks) == 1
+        monkeypatch.setenv("SSL_CERT_FILE", trusted)
+        assert healthcheck.main(asks) == 0
+        made = CliRunner().invoke(app, ["gateway", "key", "add", "prometheus", "--state-dir", str(keys / "gateway")])
+        with started(keys, "bess-1", port) as (node, _), started(keys, "bess-2", port, SSL_CERT_FILE="") as (other, _):
+            logged(node, "gateway_connected")
+            assert "CERTIFICATE_VERIFY_FAILED" in logged(other, "gateway_lost")
+            asked = Request(
+                f"https://localhost:{port}/metrics", headers={"Authorization": f"Bearer {made.stdout.strip()}"}
+            )
+            with urlopen(asked, timeout=5) as answer:
+                text = answer.read().decode()
+        assert re.search(r"etp_node_online\{[^}]*101[^}]*\} 1", text), text
+        assert not re.search(r"etp_node_online\{[^}]*102", text)
+        assert gateway.poll() is None
 
 
 def test_a_node_with_an_exporter_is_asked_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,23 @@ def test_money_that_does_not_add_up(sound: Books) -> None:
     assert "money" in names(of_buyers(sound, edited("trade", "confirmed", energy_wh=77, paid_micro=7)))
 
 
+def test_a_delivery_that_does_not_add_up(sound: Books) -> None:
+    """More than was sold, twice, or less than DELIVERED says."""
+    body = {"energy_wh": 100, "delivered_wh": 100}
+    for ends in ([("delivered", 101)], [("delivered", 99)], [("short", 100)], [("short", 1), ("short", 1)]):
+        rows = [Row("energy", 7, state, 0, body | {"delivered_wh": given}) for state, given in ends]  # type: ignore[arg-type]
+        assert names(of_battery(sound, lambda before, more=rows: [*before, *more])) == {"conserved"}  # type: ignore[misc]
+    right = [Row("energy", 7, "delivered", 0, body), Row("energy", 8, "short", 0, body | {"delivered_wh": 3})]  # type: ignore[arg-type]
+    assert names(of_battery(sound, lambda before: [*before, *right])) == set()
+
+
+def test_nothing_is_asked_of_the_excused(sound: Books) -> None:
+    """A battery whose journal is gone, and what its buyers hold of it."""
+    lost = of_battery(sound, lambda _: [])
+    assert names(replace(lost, excused={101}, promises={})) == set()
+    assert names(lost) != set()
+
+
 def test_below_the_reserve(sound: Books) -> None:
     """A reserve 1 µ above the price that was paid."""
     first, *others = sound.batteries
@@ -126,4 +143,4 @@ def test_a_promise_that_its_battery_lost(sound: Books) -> None:
 
 def test_more_than_is_wanted(sound: Books) -> None:
     """A buyer holds more than its demand."""
-    assert names(Books(sound.batteries, [replace(buyer, demand=Wh(0)) for buyer in sound.buyers])) == {"energy"}
+    assert names(Books(sound.batteries, [replace(buyer, demand=Wh(0)) for buyer in sound.buyers])) == {"demand"}

@@ -6,7 +6,7 @@ import pytest
 
 from market.mechanisms import MECHANISMS
 from sim.invariants import violations
-from sim.link import Weather
+from sim.network import Weather
 from sim.world import World
 from tests.support import plan
 
@@ -40,7 +40,7 @@ def test_storms_break_no_promise(mechanism: str) -> None:
         world = World(plan(seed, mechanism, batteries=1 + seed % 2, weather=STORM))
         world.run()
         check(world)
-        links += world.links
+        links += world.tally.links
     assert links > 60  # it did storm
 
 
@@ -58,7 +58,7 @@ def test_batteries_are_found_through_loss_and_doubles() -> None:
         world = World(replace(plan(seed, batteries=2, weather=STORM, discovered=True), seconds=150))
         world.run()
         trades += check(world)
-        lost, doubled = lost + world.air.lost, doubled + world.air.doubled
+        lost, doubled = lost + world.tally.faults["datagram_lost"], doubled + world.tally.faults["datagram_doubled"]
         for buyer in world.buyers:
             assert {battery.device_id for battery in buyer.core.directory} == {101, 102}
     assert trades >= 8

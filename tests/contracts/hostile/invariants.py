@@ -15,7 +15,8 @@ from contracts.settler import Settler
 from etp.effects import Row
 from etp.units import LotId
 from sim.disk import Disk
-from tests.contracts.hostile.founding import BATTERY_ADDRESS, BATTERY_ID, FEE_BPS, INTERFACE, Market, market_rules
+from sim.io.chain.market import FEE_BPS, INTERFACE, market_rules
+from tests.contracts.hostile.founding import BATTERY_ADDRESS, BATTERY_ID, Market
 from tests.contracts.hostile.node import Watch
 
 FROM_THE_CHAIN: Final = frozenset(SHOWN_AS.values())

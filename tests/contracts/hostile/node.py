@@ -18,9 +18,9 @@ from contracts.settler_limits import SettlerLimits, SettlerTiming
 from contracts.transactions import Signer
 from etp.effects import Commit, Count, Log, Row, Write
 from sim.disk import Disk
+from sim.io.chain.faults import Chance, Fault
+from sim.io.chain.rpc import Carried, HostileRpc
 from sim.scheduler import Scheduler
-from tests.contracts.hostile.faults import Chance, Fault
-from tests.contracts.hostile.proxy import Carried, HostileRpc
 
 LAZY_S: Final = 0.5
 """What nothing waits for is durable at the latest after this (runtime.io.journal)."""
@@ -102,7 +102,7 @@ class Node:
         self.steps, self._wake_s = 0, None
         rng = random.Random(self._rng.random())
         self.settler = Settler(self._signer, rpcs=len(self.rpcs), rng=rng, timing=self._timing, limits=self._limits)
-        pending = [entry_of(_as_stored(each)) for each in self.disk.pending() if each.kind == KIND]
+        pending = [entry_of(_as_stored(each)) for each in self.disk.pending_rows() if each.kind == KIND]
         self._guarded("restored", lambda settler: self._do(settler.restore(pending, self.scheduler.now())))
 
     def _step(self, name: str) -> None:

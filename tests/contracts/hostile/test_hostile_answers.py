@@ -21,10 +21,10 @@ from contracts.rpc import (
     SendTransactions,
     TradeAccounts,
 )
+from sim.io.chain.bank import RealChain
+from sim.io.chain.rpc import GARBAGE, HostileRpc, mutate
 from sim.scheduler import Scheduler
-from tests.contracts.hostile.chain import RealChain
 from tests.contracts.hostile.founding import PLACE, Market
-from tests.contracts.hostile.proxy import GARBAGE, HostileRpc, mutate
 
 REQUESTS: tuple[Request, ...] = (
     GetGenesis(),

@@ -12,8 +12,11 @@ from contracts.devnet.ledger import Transaction
 from contracts.outbox import Act, Entry
 from contracts.rpc import Blockhash
 from contracts.transactions import Signer
+from sim.io.chain.bank import FAUCET, PROGRAM, RealChain
+from sim.io.chain.market import market_rules
+from sim.io.chain.rpc import signature_of
+from sim.io.chain.views import bank_behind
 from sim.scheduler import Scheduler
-from tests.contracts.hostile.chain import FAUCET, PROGRAM, RealChain
 from tests.contracts.hostile.founding import (
     BATTERY,
     BATTERY_ADDRESS,
@@ -21,10 +24,7 @@ from tests.contracts.hostile.founding import (
     PLACE,
     Market,
     confirm,
-    market_rules,
 )
-from tests.contracts.hostile.proxy import signature_of
-from tests.contracts.hostile.views import bank_behind
 
 SLOT_S = 0.4
 

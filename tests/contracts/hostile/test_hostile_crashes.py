@@ -12,7 +12,7 @@ import pytest
 
 from contracts.outbox import KIND
 from contracts.settler_limits import SettlerTiming
-from tests.contracts.hostile.faults import Fault
+from sim.io.chain.faults import Fault
 from tests.contracts.hostile.founding import confirm
 from tests.contracts.hostile.invariants import check_end
 from tests.contracts.hostile.world import Scenario, World
@@ -65,7 +65,7 @@ class Sweep:
         self.node = self.world.node
         self.node.down_s = course.down_s
         self.market, self.scheduler = self.world.market, self.world.scheduler
-        self.market.refill(10**12)
+        self.market.pay_fees(10**12)
         self.market.deposit(500, 1)  # a vault that was never made is another story
         self.names: Counter[str] = Counter()
 

@@ -9,10 +9,10 @@ from contracts.accounts import TradeStatus
 from contracts.outbox import KIND
 from contracts.rpc import GetAccounts, Request
 from contracts.settler_limits import SettlerTiming
-from tests.contracts.hostile.faults import LIES, UNRELIABLE, Fault, Odds
+from sim.io.chain.faults import LIES, UNRELIABLE, Fault, Odds
+from sim.io.chain.rpc import Carried
 from tests.contracts.hostile.founding import BATTERY_ID, PLACE, Market, confirm
 from tests.contracts.hostile.invariants import check_end
-from tests.contracts.hostile.proxy import Carried
 from tests.contracts.hostile.world import Scenario, World
 
 QUICK = SettlerTiming(default_after_s=2.0, escrow_s=1.0)
@@ -31,7 +31,7 @@ class Play:
         self.market, self.scheduler, self.node = self.world.market, self.world.scheduler, self.world.node
         if rich:
             self.market.deposit(500, 10**9)
-        self.market.refill(10**12)
+        self.market.pay_fees(10**12)
         self.node.start()
         self.run(1)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tests.contracts.hostile.faults import Fault
+from sim.io.chain.faults import Fault
 from tests.contracts.hostile.world import Outcome, World, scenario
 
 TRADES_A_WORLD: Final = 20

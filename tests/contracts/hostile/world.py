@@ -11,21 +11,22 @@ from contracts.outbox import KIND, Entry
 from contracts.settler import Settler
 from contracts.settler_limits import SettlerLimits, SettlerTiming
 from contracts.transactions import Signer
+from sim.io.chain.bank import MEMORY, RealChain
+from sim.io.chain.faults import LIES, UNRELIABLE, Chance, Fault, Odds, drawn
+from sim.io.chain.market import SOL
+from sim.io.chain.rpc import Expected, HostileRpc
 from sim.scheduler import Scheduler
-from tests.contracts.hostile.chain import MEMORY, RealChain
-from tests.contracts.hostile.faults import LIES, UNRELIABLE, Chance, Fault, Odds, drawn
 from tests.contracts.hostile.founding import (
     BATTERY,
     BATTERY_ADDRESS,
     BATTERY_ID,
     PLACE,
-    SOL,
     Market,
     confirm,
+    expected,
 )
 from tests.contracts.hostile.invariants import Broken, Rules, check_end
 from tests.contracts.hostile.node import Node
-from tests.contracts.hostile.proxy import HostileRpc
 
 PACES: Final = ((40, 4), (100, 8), (400, 32))
 """Slots: ms each, and how many to finality. The fastest local chain, and Solana's own."""
@@ -145,7 +146,7 @@ class World:
         self.scheduler.run(made.slot_ms * (made.finality_slots + MEMORY + 2) / 1000)
         self.began_s = self.scheduler.time_s
         self.entries: dict[int, Entry] = {}
-        self.lots: dict[str, Entry] = {}
+        self.lots: dict[str, Expected] = {}
         self.rpcs = [
             HostileRpc(number, self.chain, odds, rng=self._rng(), lots=self.lots, counts=self.counts, behind=behind)
             for number, (odds, behind) in enumerate(zip(made.rpcs, made.behind, strict=True))
@@ -206,7 +207,7 @@ class World:
     def take(self, entry: Entry) -> None:
         """A trade comes."""
         self.entries[entry.lot_id] = entry
-        self.lots[str(PLACE.trade(BATTERY_ID, entry.lot_id))] = entry
+        self.lots[str(PLACE.trade(BATTERY_ID, entry.lot_id))] = expected(entry)
         self.node.confirm(entry)
 
     def _each_second(self) -> None:
@@ -256,7 +257,7 @@ class World:
 
     def _refill(self) -> None:
         if self.scenario.fees_for < 2:
-            self.market.refill(len(self._plan) * TRADE_LAMPORTS * 3)
+            self.market.pay_fees(len(self._plan) * TRADE_LAMPORTS * 3)
 
     def calm(self) -> None:
         """No more faults."""

@@ -7,7 +7,7 @@ from contracts.devnet.chain import Landed
 from contracts.devnet.faucet import Faucet
 from contracts.devnet.node import Node
 from contracts.devnet.slots import Commitment
-from tests.contracts.hostile.chain import FAUCET, RealChain
+from sim.io.chain.bank import FAUCET, RealChain
 
 
 class _Slots:

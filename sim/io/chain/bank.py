@@ -2,7 +2,7 @@
 
 Forks: what happened in the last slots that are not final, and their blockhashes, vanish; the slots go on. Stalls: nothing
 is finalized for a while. Memory: accounts as they were some slots ago, for RPCs that are behind. The first and the last
-take the chain's own undo log; `test_hostile_chain.py` shows that a fork leaves what a replay without it comes to.
+take the chain's own undo log; a test shows that a fork leaves what a replay without it comes to.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from solders.keypair import Keypair
 
+import contracts
 from contracts.devnet.bank import Bank, Pace
 from contracts.devnet.chain import Chain
 from contracts.devnet.ledger import Record, Segment, Transaction
@@ -20,9 +21,9 @@ from contracts.devnet.versions import Versions
 from etp.clock import Now
 from sim.scheduler import Scheduler
 
-PROGRAM: Final = (Path(__file__).resolve().parents[3] / "contracts" / "etp_settlement.so").read_bytes()
+PROGRAM: Final = (Path(contracts.__file__).parent / "etp_settlement.so").read_bytes()
 DIGEST: Final = sha256(PROGRAM).digest()
-GENESIS: Final = sha256(b"the torture's chain").digest()
+GENESIS: Final = sha256(b"a simulated chain").digest()
 FAUCET: Final = Keypair.from_seed(sha256(b"faucet").digest())
 MEMORY: Final = 64
 """Slots behind the finalized one that can still be read."""

@@ -10,6 +10,7 @@ from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from hashlib import sha256
+from struct import Struct
 from typing import Any, Final, NamedTuple, TypeVar
 
 import httpx
@@ -17,16 +18,15 @@ from solders.hash import Hash
 from solders.signature import Signature
 
 from contracts.accounts import TradeStatus
-from contracts.addresses import PROGRAM_ID
-from contracts.devnet.methods import last_valid
+from contracts.addresses import PROGRAM_ID, Address
+from contracts.devnet.sending import last_valid
 from contracts.io.rpc import TIMEOUT_S, Rpc
 from contracts.outbox import Entry
 from contracts.rpc import Answer, Request, RpcFailure
-from tests.contracts.fake_chain import TRADE
-from tests.contracts.hostile.chain import MEMORY, RealChain
-from tests.contracts.hostile.faults import LIES, Chance, Fault, Odds
-from tests.contracts.hostile.founding import BATTERY_ADDRESS, BATTERY_ID, INTERFACE, PLACE
-from tests.contracts.hostile.views import bank_behind
+from sim.io.chain.bank import MEMORY, RealChain
+from sim.io.chain.faults import LIES, Chance, Fault, Odds
+from sim.io.chain.market import INTERFACE
+from sim.io.chain.views import bank_behind
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -56,9 +56,9 @@ GARBAGE: Final = (
     b'{"jsonrpc":"2.0","id":0,"error":"no"}',
     b'{"jsonrpc":"2.0","id":0,"result":{"context":{"slot":1},"value":[[[[[[[[[[[[',
 )
-JUNK: Final = (None, "", "x", -1, 2**64, 1.5, [], {}, True, "1" * 200)
+JUNK: Final[tuple[Any, ...]] = (None, "", "x", -1, 2**64, 1.5, [], {}, True, "1" * 200)
 HTTP_ERRORS: Final = (400, 403, 500, 502, 503)
-NO_SPACE: Final = {"err": None, "logs": [], "accounts": None, "unitsConsumed": 0, "returnData": None}
+NO_SPACE: Final[Json] = {"err": None, "logs": [], "accounts": None, "unitsConsumed": 0, "returnData": None}
 REFUSALS: Final = (
     "BlockhashNotFound",
     "AlreadyProcessed",
@@ -78,6 +78,19 @@ class Carried(NamedTuple):
     late_s: float
 
 
+class Expected(NamedTuple):
+    """A trade that is to come at an address of the chain, and whose it is."""
+
+    market: Address
+    battery: int
+    payer: Address
+    entry: Entry
+
+
+TRADE: Final = Struct("<8sB32sQQQQIIQQBqq32s32s")
+"""A Trade account as the program lays it out (contracts/idl)."""
+
+
 class HostileRpc:
     """See the module. `lots`: by address, the trade that is to come there."""
 
@@ -88,7 +101,7 @@ class HostileRpc:
         odds: Odds,
         *,
         rng: random.Random,
-        lots: Mapping[str, Entry],
+        lots: Mapping[str, Expected],
         counts: Counter[Fault],
         behind: int = 0,
     ) -> None:
@@ -274,12 +287,13 @@ class HostileRpc:
                 result["value"][index] = self._invented(self._lots[address])
         return result
 
-    def _invented(self, entry: Entry) -> Json:
+    def _invented(self, expected: Expected) -> Json:
+        market, battery, payer, entry = expected
         status = self._rng.choice(list(TradeStatus))
         amount = entry.amount + self._rng.choice([0, 0, 0, 0, 1])
         data = TRADE.pack(
-            INTERFACE.discriminator("Trade"), 1, bytes(PLACE.market), BATTERY_ID, entry.lot_id, entry.buyer,
-            entry.message_id, entry.energy, entry.price, amount, 0, status, 0, 0, bytes(BATTERY_ADDRESS),
+            INTERFACE.discriminator("Trade"), 1, bytes(market), battery, entry.lot_id, entry.buyer,
+            entry.message_id, entry.energy, entry.price, amount, 0, status, 0, 0, bytes(payer),
             entry.record_hash,
         )  # fmt: skip
         encoded = [b64encode(data).decode(), "base64"]

@@ -4,78 +4,25 @@ Each check is a function of `Books` that yields what is broken; `violations` run
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
 
 from etp.codes import TerminateCode
-from etp.effects import BidRow, Row
+from etp.effects import Row
 from etp.frame import FRAME_SIZE, decode
 from etp.state import LOT, LotState
-from etp.units import MicroPerKwh, Wh, money
-
-
-class Violation(NamedTuple):
-    """One thing that must not be."""
-
-    name: str
-    """sold_twice, energy, promise_missing, money, reserve or winner."""
-    device_id: int
-    said: str
-
-    def __str__(self) -> str:
-        return f"{self.name} at {self.device_id}: {self.said}"
-
-
-@dataclass(frozen=True, slots=True)
-class BatteryBooks:
-    """A battery's journal, and what it could sell."""
-
-    device_id: int
-    rows: Sequence[Row]
-    bids: Sequence[BidRow]
-    reserve: MicroPerKwh
-    mechanism: str
-    supply: Callable[[int], Wh]
-    """Energy at the terminals that it could have had up to a time (µs since the epoch), at most, Wh."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuyerBooks:
-    """A buyer's journal, and what it may buy."""
-
-    device_id: int
-    rows: Sequence[Row]
-    demand: Wh
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """All journals of a market. `promises` are a battery's promise rows by lot, in journal order."""
-
-    batteries: Sequence[BatteryBooks]
-    buyers: Sequence[BuyerBooks]
-    promises: dict[int, dict[int, list[Row]]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for battery in self.batteries:
-            lots: dict[int, list[Row]] = defaultdict(list)
-            for row in battery.rows:
-                if row.kind == "promise":
-                    lots[row.lot_id].append(row)
-            self.promises[battery.device_id] = lots
+from sim.invariants.books import BatteryBooks, Books, BuyerBooks, Violation, priced, promised_by, terms, whole
 
 
 def violations(books: Books) -> list[Violation]:
     """Everything that is broken."""
-    checks = (_sold_twice, _energy, _money, _reserve, _winner, _promises_of_buyers, _promises_of_batteries, _demand)
-    return [violation for check in checks for violation in check(books)]
-
-
-def whole(row: Row, key: str) -> int:
-    """An integer of a row's body."""
-    return int(str(row.body[key]))
+    excused = books.excused
+    asked = Books(
+        [battery for battery in books.batteries if battery.device_id not in excused],
+        [buyer for buyer in books.buyers if buyer.device_id not in excused],
+        excused,
+    )
+    return [violation for check in CHECKS for violation in check(asked)]
 
 
 def _sold_twice(books: Books) -> Iterator[Violation]:
@@ -104,48 +51,39 @@ def _lawful(states: list[str]) -> bool:
 
 
 def _energy(books: Books) -> Iterator[Violation]:
-    """What is promised and not released never exceeds what the battery could have had by then."""
+    """What is promised, and neither released nor left undelivered, never exceeds what the battery could have had by then."""
     for battery in books.batteries:
         promised = 0
         for row in battery.rows:
-            if row.kind != "promise" or row.state == "confirmed":
-                continue
-            promised += whole(row, "energy_wh") * (1 if row.state == "reserved" else -1)
-            supply = battery.supply(row.time_us)
-            if promised > supply:
+            promised += promised_by(row)
+            if row.kind == "promise" and promised > (supply := battery.supply(row.time_us)):
                 yield Violation("energy", battery.device_id, f"lot {row.lot_id}: {promised} Wh promised of {supply} Wh")
 
 
-def _money(books: Books) -> Iterator[Violation]:
-    """Each trade costs price × energy, for both; whatever a buyer holds as bought, its battery holds as sold."""
+def _priced(books: Books) -> Iterator[Violation]:
+    """Each trade costs price × energy, for both."""
+    journals = [(battery.device_id, battery.rows) for battery in books.batteries]
+    for device_id, rows in [*journals, *((buyer.device_id, buyer.rows) for buyer in books.buyers)]:
+        for row in rows:
+            if row.kind == "trade":
+                yield from priced(device_id, row)
+
+
+def _bought(books: Books) -> Iterator[Violation]:
+    """Whatever a buyer holds as bought, its battery holds as sold."""
     sold: Counter[tuple[int, int, int, int]] = Counter()
     for battery in books.batteries:
         for row in battery.rows:
             if row.kind == "trade":
-                sold[battery.device_id, whole(row, "bidder"), *_terms(row)] += 1
-                yield from _priced(battery.device_id, row)
+                sold[battery.device_id, whole(row, "bidder"), *terms(row)] += 1
     for buyer in books.buyers:
         for row in buyer.rows:
             if row.kind == "trade":
-                sold[whole(row, "battery"), buyer.device_id, *_terms(row)] -= 1
-                yield from _priced(buyer.device_id, row)
+                sold[whole(row, "battery"), buyer.device_id, *terms(row)] -= 1
     for (battery_id, buyer_id, energy, price), left in sold.items():
-        if left < 0:
+        if left < 0 and battery_id not in books.excused:
             said = f"{buyer_id} holds {energy} Wh at {price} µ/kWh as bought, which {battery_id} did not sell"
             yield Violation("money", battery_id, said)
-
-
-def _terms(row: Row) -> tuple[int, int]:
-    return whole(row, "energy_wh"), whole(row, "price_micro_per_kwh")
-
-
-def _priced(device_id: int, row: Row) -> Iterator[Violation]:
-    energy, price = _terms(row)
-    right = money(MicroPerKwh(price), Wh(energy))
-    if whole(row, "paid_micro") != right:
-        yield Violation(
-            "money", device_id, f"{energy} Wh at {price} µ/kWh cost {right} µ, not {row.body['paid_micro']}"
-        )
 
 
 def _reserve(books: Books) -> Iterator[Violation]:
@@ -161,7 +99,8 @@ def _reserve(books: Books) -> Iterator[Violation]:
 def _winner(books: Books) -> Iterator[Violation]:
     """An english lot goes to the best bid that stood in it, at its price (as far back as bids are kept).
 
-    Sealed bids may be withdrawn or replaced by lower ones, which the ring of bids does not tell.
+    Sealed bids may be withdrawn or replaced by lower ones, which the ring of bids does not tell: `sim.invariants.auction`
+    follows them bid by bid.
     """
     for battery in books.batteries:
         if battery.mechanism != "english":
@@ -177,13 +116,28 @@ def _winner(books: Books) -> Iterator[Violation]:
                 yield Violation("winner", battery.device_id, said)
 
 
+def _deliveries(books: Books) -> Iterator[Violation]:
+    """A trade is delivered once: as much as was sold, or short."""
+    for battery in books.batteries:
+        ends: dict[int, list[Row]] = defaultdict(list)
+        for row in battery.rows:
+            if row.kind == "energy" and row.state in ("delivered", "short"):
+                ends[row.lot_id].append(row)
+        for lot_id, rows in ends.items():
+            given = sum(whole(row, "delivered_wh") for row in rows)
+            sold = whole(rows[0], "energy_wh")
+            if len(rows) > 1 or given > sold or (rows[0].state == "delivered") != (given == sold):
+                states = [row.state for row in rows]
+                yield Violation("conserved", battery.device_id, f"lot {lot_id}: {given} of {sold} Wh in {states}")
+
+
 def _promises_of_batteries(books: Books) -> Iterator[Violation]:
     """Every Accept that a buyer answered is a RESERVED of its battery."""
     for battery in books.batteries:
         lots = books.promises[battery.device_id].values()
-        made = Counter((whole(rows[0], "bidder"), *_terms(rows[0])) for rows in lots)
+        made = Counter((whole(rows[0], "bidder"), *terms(rows[0])) for rows in lots)
         for buyer in books.buyers:
-            seen = Counter(_terms(row) for row in _confirming(buyer, battery.device_id))
+            seen = Counter(terms(row) for row in _confirming(buyer, battery))
             for (energy, price), count in seen.items():
                 if count > made[buyer.device_id, energy, price]:
                     said = (
@@ -192,31 +146,35 @@ def _promises_of_batteries(books: Books) -> Iterator[Violation]:
                     yield Violation("promise_missing", battery.device_id, said)
 
 
-def _confirming(buyer: BuyerBooks, battery_id: int) -> Iterator[Row]:
+def _confirming(buyer: BuyerBooks, battery: BatteryBooks) -> Iterator[Row]:
     for row in buyer.rows:
-        if (row.kind, row.state) == ("promise", "confirming") and whole(row, "battery") == battery_id:
+        if (row.kind, row.state) == ("promise", "confirming") and whole(row, "battery") == battery.device_id:
             yield row
 
 
 def _promises_of_buyers(books: Books) -> Iterator[Violation]:
     """Every Confirm that decided a promise is in its buyer's journal, and both say the same of how it ended."""
     ends = {
-        (buyer.device_id, str(row.body["confirm"])): row.state
+        (buyer.device_id, str(row.body["confirm"])): row
         for buyer in books.buyers
         for row in buyer.rows
         if row.kind == "promise"
     }
-    finished = {key for key, state in ends.items() if state == "finished"}
+    finished = {
+        key for key, row in ends.items() if row.state == "finished" and whole(row, "battery") not in books.excused
+    }
     for battery in books.batteries:
         for row in (row for row in battery.rows if row.kind == "answer"):
             key = (whole(row, "bidder"), str(row.body["confirm"]))
+            if key[0] in books.excused:
+                continue
             stands = _is_finished(str(row.body["answer"]))
             if key not in ends:
-                yield Violation(
-                    "promise_missing", key[0], f"the Confirm of lot {row.lot_id} is not in its buyer's journal"
-                )
-            elif (ends[key], stands) in (("released", True), ("finished", False)):
-                said = f"lot {row.lot_id} is {ends[key]} for its buyer, {'confirmed' if stands else 'released'} here"
+                said = f"the Confirm of lot {row.lot_id} is not in its buyer's journal"
+                yield Violation("promise_missing", key[0], said)
+            elif (ends[key].state, stands) in (("released", True), ("finished", False)):
+                here = "confirmed" if stands else "released"
+                said = f"lot {row.lot_id} is {ends[key].state} for its buyer, {here} here"
                 yield Violation("promise_missing", battery.device_id, said)
             finished.discard(key)
     for buyer_id, _ in finished:
@@ -233,4 +191,18 @@ def _demand(books: Books) -> Iterator[Violation]:
     for buyer in books.buyers:
         bought = sum(whole(row, "energy_wh") for row in buyer.rows if row.kind == "trade")
         if bought > buyer.demand:
-            yield Violation("energy", buyer.device_id, f"{bought} Wh bought, {buyer.demand} Wh wanted")
+            yield Violation("demand", buyer.device_id, f"{bought} Wh bought, {buyer.demand} Wh wanted")
+
+
+CHECKS = (
+    _sold_twice,
+    _energy,
+    _priced,
+    _bought,
+    _reserve,
+    _winner,
+    _deliveries,
+    _demand,
+    _promises_of_buyers,
+    _promises_of_batteries,
+)

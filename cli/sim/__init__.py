@@ -1,0 +1,1 @@
+"""`etp sim`: seeded markets in which everything goes wrong."""

@@ -1,0 +1,256 @@
+"""One number → a market and what goes wrong in it: sizes, settings, workload, network, clocks, and the script of faults.
+
+Most markets are small, since most ways to go wrong need two or three nodes, and a small one is a hundred times cheaper.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Final, Literal, TypeAlias, get_args
+
+from aggregator_node.settings import AggregatorSettings
+from bess_node.settings import BessSettings
+from etp.codes import Role
+from etp.units import MICRO_PER_CENT
+from sim.byzantine import HOSTILE
+from sim.faults import WEATHER, Fault
+from sim.network import Weather
+from sim.plan import ClockPlan, NodeClass, Plan
+from sim.scheduler import EPOCH_US
+
+Mode: TypeAlias = Literal["safety", "liveness"]
+MODES: Final[tuple[Mode, ...]] = ("safety", "liveness")
+FIRST_BATTERY: Final = 101
+FIRST_BUYER: Final = 501
+SIZES: Final = ((62, 3), (28, 6), (8, 16), (2, 50))
+"""(weight, most): how many batteries, and how many buyers, of 1 to 50."""
+PAIRS: Final = 120
+"""Batteries × buyers × seconds of chaos are held near this times 60 s: what a seed costs does not depend on its size much."""
+MECHANISMS: Final = get_args(BessSettings.model_fields["mechanism"].annotation)
+MORNING_S: Final = 1_750_060_800.0
+"""Market time at which all markets begin: eight o'clock of a day in June, unix s."""
+STRATEGIES: Final = get_args(AggregatorSettings.model_fields["strategy"].annotation)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """All that a seed says."""
+
+    seed: int
+    mode: Mode
+    plan: Plan
+    script: tuple[Fault, ...]
+
+    def with_script(self, script: tuple[Fault, ...]) -> "Scenario":
+        """The same market, and other things that go wrong in it."""
+        return replace(self, script=script)
+
+
+def scenario(seed: int, mode: Mode | None = None) -> Scenario:
+    """What a seed says. A mode that is given leaves everything else as it is."""
+    rng = Random(seed)
+    drawn: Mode = "liveness" if rng.random() < 1 / 3 else "safety"
+    batteries, buyers = _size(rng), _size(rng)
+    chaos_s = rng.uniform(30.0, 90.0) * min(1.0, PAIRS / (batteries * buyers))
+    plan = _plan(rng, seed, batteries, buyers, chaos_s)
+    script = tuple(sorted(_script(rng, plan)))
+    if (mode or drawn) == "liveness" or plan.may_settle:
+        plan = _ending(Random(f"ending {seed}"), plan)
+    return Scenario(seed, mode or drawn, plan, script)
+
+
+def _is(rng: Random, share: float) -> bool:
+    """True in a share of all cases."""
+    return rng.random() < share
+
+
+def _size(rng: Random) -> int:
+    most = rng.choices([most for _, most in SIZES], [weight for weight, _ in SIZES])[0]
+    return rng.randint(1, most)
+
+
+def _plan(rng: Random, seed: int, batteries: int, buyers: int, chaos_s: float) -> Plan:
+    mechanism = rng.choice(MECHANISMS)
+    plain = _is(rng, 0.15)
+    profile = "plain" if plain else "signed"
+    step = rng.choice((1, 500))
+    discovered = _is(rng, 0.6)
+    most = _price(rng, 8, 20, step) if _is(rng, 0.2) else None
+    return Plan(
+        seed,
+        tuple(_battery(rng, FIRST_BATTERY + n, mechanism, profile, step) for n in range(batteries)),
+        tuple(_buyer(rng, FIRST_BUYER + n, profile, most or _price(rng, 8, 20, step)) for n in range(buyers)),
+        weather=_fair(rng),
+        seconds=chaos_s,
+        discovered=discovered,
+        moves=discovered and _is(rng, 0.3),
+        hashed=_is(rng, 0.9),
+        hostile={} if plain else _hostile(rng, batteries, buyers),
+        clocks={
+            device_id: _clock(rng)
+            for device_id in (
+                *(FIRST_BATTERY + n for n in range(batteries)),
+                *(FIRST_BUYER + n for n in range(buyers)),
+            )
+        },
+    )
+
+
+def _price(rng: Random, low: int, high: int, step: int) -> float:
+    """A price between two, c/kWh; a grid of 500 µ brings ties and halves of a µ."""
+    return rng.randrange(low * MICRO_PER_CENT, high * MICRO_PER_CENT, step) / MICRO_PER_CENT
+
+
+def _hostile(rng: Random, batteries: int, buyers: int) -> dict[int, NodeClass]:
+    """In two markets of five one or two that do not play by the rules; at least one battery and one buyer are honest.
+
+    None in `plain`, where whoever says that it is a device is that device.
+    """
+    found: dict[int, NodeClass] = {}
+    for _ in range(rng.choice((0, 0, 0, 1, 2))):
+        role, first, many = (
+            (Role.AGGREGATOR, FIRST_BUYER, buyers) if _is(rng, 0.8) else (Role.BESS, FIRST_BATTERY, batteries)
+        )
+        names = sorted(HOSTILE[role])
+        kind = HOSTILE[role]["rogue" if "rogue" in names and _is(rng, 0.5) else rng.choice(names)]
+        who = first + rng.randrange(many)
+        if sum(first <= each < first + many for each in found) < many - 1:
+            found[who] = kind
+    return found
+
+
+def _ending(rng: Random, plan: Plan) -> Plan:
+    """A market that comes to an end in minutes: batteries that are empty soon, or buyers that have enough.
+
+    It is waited for, or each of its trades costs a transaction on a chain.
+    """
+    batteries = tuple(each.model_copy(update={"capacity_kwh": rng.choice((5.0, 13.5))}) for each in plan.batteries)
+    buyers = tuple(each.model_copy(update={"demand_kwh": rng.choice((1.0, 5.0, 20.0))}) for each in plan.buyers)
+    return replace(plan, batteries=batteries, buyers=buyers)
+
+
+def _battery(rng: Random, device_id: int, mechanism: str, profile: str, step: int) -> BessSettings:
+    """A battery that sells many small lots: as much at once as it delivers in a short horizon."""
+    lot_wh = rng.randint(200, 3000)
+    return BessSettings(
+        device_id=device_id,
+        profile=profile,
+        mechanism=mechanism if _is(rng, 0.7) else rng.choice(MECHANISMS),
+        capacity_kwh=rng.choice((13.5, 200.0, 1000.0, 1000.0)),
+        for_sale=rng.choice((50.0, 90.0, 100.0)),
+        reserve=_price(rng, 2, 9, step),
+        increment=rng.choice((0.05, 0.5, 2.0)),
+        closing_ms=rng.choice((5, 20, 50, 200, 1100)),
+        lot_max_s=rng.choice((0.5, 5.0, 60.0)),
+        discharge_kw=float(lot_wh) / 500,
+        horizon_h=0.5,
+        efficiency=rng.choice((0.95, 1.0)),
+        min_lot_kwh=rng.choice((0.1, 0.1, 0.001, 1.0)),
+        hide_reserve=_is(rng, 0.2),
+        pricing=rng.choice(("fixed", "fixed", "soc", "forecast")),
+        day_speed=rng.choice((1.0, 60.0, 1000.0)),
+        solar_kw=rng.choice((0.0,) * 9 + (5.0,)),
+        day_start=MORNING_S,
+        day_origin=EPOCH_US / 1e6,
+    )
+
+
+def _buyer(rng: Random, device_id: int, profile: str, most: float) -> AggregatorSettings:
+    return AggregatorSettings(
+        device_id=device_id,
+        profile=profile,
+        max_price=most,
+        demand_kwh=rng.choice((2.0, 30.0, 300.0, 3000.0, rng.randrange(1, 50_000) / 1000)),
+        budget=rng.choice((None, None, None, None, 500.0)),
+        strategy=rng.choice(STRATEGIES),
+    )
+
+
+def _fair(rng: Random) -> Weather:
+    """A LAN, a town, or the country."""
+    low = rng.choice((0.0002, 0.002, 0.02))
+    return Weather(
+        delay_s=(low, low * rng.choice((1.5, 5.0))),
+        tail_s=rng.choice((0.01, 0.1, 0.5)),
+        unlucky=rng.choice((0.0, 0.01)),
+    )
+
+
+def _clock(rng: Random) -> ClockPlan:
+    """As NTP leaves it, mostly; now and then far off. The monotonic clock counts from the machine's start."""
+    offset_us = rng.randint(-20_000, 20_000) if _is(rng, 0.95) else rng.randint(-2_000_000, 2_000_000)
+    late_s = rng.choice((0.0, 0.0, 0.005, 0.05))
+    return ClockPlan(offset_us, rng.uniform(-100.0, 100.0), rng.uniform(0.0, 1e6), late_s)
+
+
+# -- what goes wrong
+
+Maker: TypeAlias = Callable[[Random, int, float], Fault]
+
+
+def _lasting(kind: str, low_s: float, high_s: float) -> Maker:
+    def make(rng: Random, who: int, at_s: float) -> Fault:
+        return Fault(at_s, kind, who, lasts_s=round(rng.uniform(low_s, high_s), 3))
+
+    return make
+
+
+def _at_effect(rng: Random, who: int, at_s: float) -> Fault:
+    return Fault(at_s, "crash_at_effect", who, rng.randrange(60), round(rng.expovariate(1 / 2.0), 3))
+
+
+def _jump(rng: Random, who: int, at_s: float) -> Fault:
+    by_us = rng.choice((1, -1)) * int(10 ** rng.uniform(3.0, 6.8))
+    return Fault(at_s, "clock_jump", who, by_us, round(rng.uniform(1.0, 20.0), 3))
+
+
+MAKERS: Final[dict[str, tuple[float, Maker]]] = {
+    "crash": (4.0, _lasting("crash", 0.05, 6.0)),
+    "power_cut": (2.0, _lasting("power_cut", 0.5, 20.0)),
+    "crash_at_effect": (8.0, _at_effect),
+    "crash_in_write": (5.0, _lasting("crash_in_write", 0.05, 4.0)),
+    "disk_fails": (1.0, _lasting("disk_fails", 0.01, 3.0)),
+    "disk_stalls": (1.5, _lasting("disk_stalls", 0.05, 1.5)),
+    "device_fails": (0.7, _lasting("device_fails", 0.1, 5.0)),
+    "clock_jump": (1.0, _jump),
+    "cut": (3.0, _lasting("cut", 0.0, 0.0)),
+    "slow_reader": (2.0, _lasting("slow_reader", 0.05, 3.0)),
+    "partition": (2.0, _lasting("partition", 0.05, 8.0)),
+    "mute": (1.0, _lasting("mute", 0.05, 8.0)),
+    "deaf": (1.0, _lasting("deaf", 0.05, 8.0)),
+    "flapping": (0.7, _lasting("flapping", 0.5, 6.0)),
+    "second_instance": (0.3, _lasting("second_instance", 0.0, 0.0)),
+}
+"""Kind → how often, and how one is drawn."""
+RARE: Final[dict[str, Maker]] = {
+    "rollback": lambda rng, who, at_s: Fault(at_s, "rollback", who, round(rng.random(), 3), 0.5),
+    "clone": _lasting("clone", 0.5, 8.0),
+}
+"""What no software can make good: in one market of twelve, once."""
+RARELY: Final = 1 / 12
+
+
+def _script(rng: Random, plan: Plan) -> Iterator[Fault]:
+    """Faults between the first second and the end of the chaos; each market has its own mix of kinds."""
+    devices = [node.device_id for node in (*plan.batteries, *plan.buyers)]
+    kinds = [kind for kind in MAKERS if _is(rng, 0.7)] or ["crash"]
+    weights = [MAKERS[kind][0] for kind in kinds]
+    for _ in range(rng.randint(10, 90)):
+        kind = rng.choices(kinds, weights)[0]
+        at_s = round(rng.uniform(0.5, max(1.0, plan.seconds - 1.0)), 3)
+        fault = MAKERS[kind][1](rng, rng.choice(devices), at_s)
+        if kind in ("partition", "mute", "deaf", "flapping") and _is(rng, 0.6):
+            fault = fault._replace(other=rng.choice([each for each in devices if each != fault.who]))
+        yield fault
+    for kind in WEATHER:
+        for _ in range(rng.randrange(4)):
+            yield _bad_weather(rng, kind, plan.seconds)
+    if rng.random() < RARELY:
+        kind = rng.choice(sorted(RARE))
+        yield RARE[kind](rng, rng.choice(devices), round(rng.uniform(0.5, plan.seconds), 3))
+
+
+def _bad_weather(rng: Random, kind: str, chaos_s: float) -> Fault:
+    most = {"loss": 0.8, "doubles": 0.6, "cuts": 0.08, "spikes": 0.2}[kind]
+    at_s = rng.uniform(0.0, chaos_s * 0.9)
+    return Fault(round(at_s, 3), kind, 0, round(most * rng.random(), 4), round(rng.uniform(0.0, chaos_s - at_s), 3))

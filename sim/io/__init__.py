@@ -1,0 +1,1 @@
+"""Many seeds at once, in processes."""

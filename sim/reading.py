@@ -1,0 +1,82 @@
+"""A simulated market read when it has stopped: its journals as the invariants want them, and one digest of all of it."""
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from aggregator_node.build import portfolio_of
+from bess_node.build import battery_spec, pricing_of, rules_of
+from bess_node.desk import Desk
+from bess_node.pricing import Context
+from bess_node.supply import supply_wh
+from etp.units import WH_PER_KWH, MonotonicS, Wh
+from runtime.settings import market_clock
+from sim.invariants import BatteryBooks, Books, BuyerBooks, Stock
+from sim.node import Node
+from sim.scheduler import EPOCH_US
+
+if TYPE_CHECKING:
+    from sim.world import World
+
+WORST_CLOCK_US: Final = 10_000_000
+"""A row's time may be behind true time by as much as clocks are ever set back, µs: meanwhile the sun shines."""
+
+
+def books_of(world: "World") -> Books:
+    """All journals. Nothing is asked of who lies, or has lost what it had promised."""
+    return Books(
+        [_battery(world, node) for node in world.batteries],
+        [_buyer(world, node) for node in world.buyers],
+        excused=frozenset(world.tainted | world.hostile),
+    )
+
+
+def _battery(world: "World", node: Node[Desk]) -> BatteryBooks:
+    settings, rules = world.settings(node), rules_of(world.settings(node))
+    spec, stored_kwh = battery_spec(settings), settings.energy_kwh
+    stored_wh = (settings.capacity_kwh if stored_kwh is None else stored_kwh) * WH_PER_KWH
+    full = Context(1.0, 0.0)
+    return BatteryBooks(
+        settings.device_id,
+        node.disk.rows,
+        node.disk.bids,
+        pricing_of(settings, world.plan.series).reserve(full) if settings.pricing != "prices" else rules.increment,
+        settings.mechanism,
+        _supply(world, settings),
+        increment=rules.increment,
+        signed=settings.profile == "signed",
+        settles=world.plan.pays is not None,
+        stock=None if settings.solar_kw else Stock(stored_wh * spec.discharge_efficiency, spec.discharge_efficiency),
+    )
+
+
+def _supply(world: "World", settings: Any) -> Callable[[int], Wh]:
+    clock = market_clock(settings, world.began)
+    if not settings.solar_kw:
+        at_first = supply_wh(settings, clock.day_start_s, clock.day_start_s)
+        return lambda _: at_first
+
+    def supply(time_us: int) -> Wh:
+        passed_s = MonotonicS((time_us + WORST_CLOCK_US - EPOCH_US) / 1e6)
+        return supply_wh(settings, clock.day_start_s, clock.at(passed_s))
+
+    return supply
+
+
+def _buyer(world: "World", node: Node[Any]) -> BuyerBooks:
+    settings = world.settings(node)
+    wanted = portfolio_of(settings)
+    return BuyerBooks(
+        node.device_id, node.disk.rows, wanted.demand, budget=wanted.budget, signed=settings.profile == "signed"
+    )
+
+
+def digest_of(nodes: Iterable[Node[Any]]) -> str:
+    """SHA-256 over every node's durable rows and bids."""
+    digest = sha256()
+    for node in nodes:
+        for row in node.disk.rows:
+            digest.update(repr((row.kind, row.lot_id, row.state, row.time_us, *row.body.values())).encode())
+        for bid in node.disk.bids:
+            digest.update(repr(tuple(bid)).encode())
+    return digest.hexdigest()

@@ -1,0 +1,106 @@
+"""A seed says everything: the same market, the same faults, the same digest, wherever it is played; a failing one is shrunk."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bess_node.desk import Desk
+from sim.draw import FIRST_BATTERY, FIRST_BUYER, MODES, scenario
+from sim.faults import KINDS
+from sim.invariants import Violation
+from sim.run import Outcome, play, run
+from sim.shrink import MOST_PLAYS, only, replay_line, shrunk
+
+ROOT = Path(__file__).parents[2]
+SMALL = 25
+"""A seed whose market is over in a moment."""
+
+
+def test_the_same_seed_gives_the_same_outcome() -> None:
+    """Digest and counts, twice in one process; another seed another one."""
+    first, again, other = run(SMALL), run(SMALL), run(SMALL + 1)
+    assert first == again
+    assert first.digest != other.digest
+
+
+def test_the_same_seed_in_another_process_with_another_hash_seed() -> None:
+    """Nothing depends on the order of a set or dict of strings."""
+    command = [sys.executable, "-m", "cli.main", "sim", "--seed", str(SMALL), "--json"]
+    told = {
+        subprocess.run(
+            command, capture_output=True, check=True, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("1", "31337")
+    }
+    assert len(told) == 1
+    shown = json.loads(told.pop())
+    assert list(shown) == [
+        "seed", "mode", "digest", "auctions", "trades", "messages", "faults", "crashes", "violations"
+    ]  # fmt: skip
+    assert shown["violations"] == []
+
+
+def test_seeds_differ_in_everything() -> None:
+    """Sizes of 1 to 50, every mechanism, both profiles, both modes, liars, and every kind of fault."""
+    drawn = [scenario(seed) for seed in range(400)]
+    sizes = {len(each.plan.batteries) for each in drawn} | {len(each.plan.buyers) for each in drawn}
+    assert min(sizes) == 1
+    assert max(sizes) > 20
+    assert {battery.mechanism for each in drawn for battery in each.plan.batteries} == {
+        "english", "first-price", "vickrey", "uniform", "first-above-reserve"
+    }  # fmt: skip
+    assert {each.mode for each in drawn} == set(MODES)
+    assert {battery.profile for each in drawn for battery in each.plan.batteries} == {"signed", "plain"}
+    assert {fault.kind for each in drawn for fault in each.script} == set(KINDS)
+    hostile = [each for each in drawn if each.plan.hostile]
+    assert 80 < len(hostile) < 240
+    for each in hostile:
+        honest = {node.device_id for node in (*each.plan.batteries, *each.plan.buyers)} - set(each.plan.hostile)
+        assert any(device_id < FIRST_BUYER for device_id in honest)
+        assert any(device_id >= FIRST_BUYER for device_id in honest)
+
+
+def test_a_mode_that_is_given_leaves_the_script_as_it_is() -> None:
+    """So that a failing seed may be looked at in either."""
+    safety, liveness = (scenario(3, mode) for mode in MODES)
+    assert safety.script == liveness.script
+    assert safety.plan.weather == liveness.plan.weather
+
+
+def test_a_core_that_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the device whose core it was, with what it said."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(Desk, "receive", broken)
+    found = run(SMALL).violations
+    assert [each.name for each in found] == ["raised"]
+    assert found[0].device_id >= FIRST_BATTERY
+    assert "planted" in found[0].said
+
+
+def test_a_failing_script_is_made_as_small_as_it_gets() -> None:
+    """Two faults of many are enough: exactly these are left, and the line plays exactly them."""
+    drawn = scenario(7)
+    first, second = drawn.script[3], drawn.script[-2]
+    plays = Counter[str]()
+
+    def fails(given: object) -> Outcome:
+        plays["all"] += 1
+        script = given.script  # type: ignore[attr-defined]
+        broken = (Violation("energy", 101, "planted"),) if {first, second} <= set(script) else ()
+        return replace(template, violations=broken)
+
+    template = play(only(scenario(SMALL), []))
+    kept = shrunk(drawn, "energy", replay=fails)
+    assert kept == (3, len(drawn.script) - 2)
+    assert plays["all"] <= MOST_PLAYS
+    assert replay_line(template, kept).endswith(f"--faults 3,{len(drawn.script) - 2}")
+    assert shrunk(drawn, "energy", replay=lambda _: replace(template, violations=(Violation("energy", 1, ""),))) == ()
