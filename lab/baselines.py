@@ -39,9 +39,17 @@ def first_above_reserve(settings: ScenarioSettings) -> Scenario:
 D = TypeVar("D", bound=DaySettings)
 
 
-def dated(scenario: Scenario, settings: D, *, origin_s: float) -> D:
-    """A node's settings with the market time of the days, which begins at `origin_s` (unix seconds of wall time)."""
-    times = {"day_start": scenario.start_s, "day_speed": scenario.speed, "day_origin": origin_s}
+def dated(scenario: Scenario, settings: D, *, origin_s: float | None) -> D:
+    """A node's settings with the market time of the days, which begins at `origin_s` (unix seconds of wall time).
+
+    None: the node asks for it once it is loaded.
+    """
+    times = {
+        "day_start": scenario.start_s,
+        "day_speed": scenario.speed,
+        "day_origin": origin_s,
+        "day_told": origin_s is None,
+    }
     return settings.model_copy(update=times)
 
 

@@ -5,7 +5,7 @@ the roofs yield, both as energy at the terminals. What is not sold is fed in; wh
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bess_node.supply import supply_wh
 from etp.effects import Row
@@ -26,6 +26,18 @@ class Sales(NamedTuple):
         return MicroPerKwh(_per_kwh(self.paid, self.energy)) if self.energy else None
 
 
+class Tariffs(Protocol):
+    """What selling is measured by."""
+
+    @property
+    def feed_in(self) -> MicroPerKwh:
+        """What the grid pays for what nobody buys, µ/kWh."""
+
+    @property
+    def wear(self) -> MicroPerKwh:
+        """What a sold kWh costs the battery, µ/kWh."""
+
+
 def sales_of(trades: Iterable[Row]) -> Sales:
     """Sum of trade rows."""
     count = energy = paid = 0
@@ -41,11 +53,15 @@ def offered_wh(scenario: Scenario) -> Wh:
     return Wh(sum(supply_wh(battery, scenario.start_s, scenario.end_s) for battery in scenario.batteries))
 
 
-def income_micro_per_kwh(sales: Sales, offered: Wh, scenario: Scenario) -> MicroPerKwh:
-    """(paid − wear × sold + feed-in × unsold) / offered, µ/kWh, rounded half to even."""
+def earned_micro(sales: Sales, offered: Wh, tariffs: Tariffs) -> Micro:
+    """Paid − wear × sold + feed-in × unsold, µ."""
     unsold = Wh(offered - sales.energy)
-    earned = sales.paid - money(scenario.wear, sales.energy) + money(scenario.feed_in, unsold)
-    return MicroPerKwh(_per_kwh(earned, offered))
+    return Micro(sales.paid - money(tariffs.wear, sales.energy) + money(tariffs.feed_in, unsold))
+
+
+def income_micro_per_kwh(sales: Sales, offered: Wh, tariffs: Tariffs) -> MicroPerKwh:
+    """What is earned per kWh offered, µ/kWh, rounded half to even."""
+    return MicroPerKwh(_per_kwh(earned_micro(sales, offered, tariffs), offered))
 
 
 def _per_kwh(amount: int, energy: Wh) -> int:

@@ -37,6 +37,7 @@ UNITS = {"kwh": "kWh", "kw": "kW", "ms": "ms", "s": "s", "h": "h", "c": "°C"}
 """By the last word of an option's name."""
 OTHER_UNITS = {
     "reserve": "c/kWh",
+    "wear": "c/kWh",
     "increment": "c/kWh",
     "max_price": "c/kWh",
     "budget": "c",

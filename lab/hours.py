@@ -1,0 +1,158 @@
+"""Competition by hour of the day: where it pays, and where nobody bids."""
+
+from typing import Final
+
+import pyarrow as pa
+from matplotlib.figure import Figure as Canvas
+
+from lab.drawing import axes_of, look
+from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf, Task
+from lab.ledger import Series, Way, rows_of, series_of
+from lab.play import Rules
+from lab.shown import COUNTS, aggregators, band, bare, cents, feed_in, legend_below, middle
+from lab.statistics import FEWEST
+from lab.tape import Making, Tape, TapeLot, recorded_tape, synthetic_tape
+
+SIZES: Final[dict[Scale, tuple[int, int, int]]] = {"quick": (1, 4, 20), "full": (8, 8, 365)}
+"""(tasks, drawings in each, days of the synthetic year)."""
+HOUR_S: Final = 3600
+EVENING: Final = range(15, 18)
+"""Hours of the evening peak, UTC: 16 to 19 in British summer time, when the recorded tariff adds a charge."""
+WAYS: Final = tuple(Way(Rules("english", buyers)) for buyers in COUNTS)
+
+By = dict[tuple[int, int], Series]
+"""By number of buyers and hour."""
+
+
+def tasks(scale: Scale, seed: int) -> list[Task]:
+    """Drawings of the recorded days, and one synthetic year."""
+    count, each, days = SIZES[scale]
+    recorded = [Task(f"recorded {index:03d}", ("recorded", seed, index * each, each)) for index in range(count)]
+    return [*recorded, Task("synthetic", ("synthetic", seed, 0, days))]
+
+
+def run(kind: str, seed: int, first: int, size: int) -> list[Row]:
+    """Play the tapes, and sum by hour."""
+    tapes: list[Tape] = (
+        [synthetic_tape(seed, first, Making(), days=size)]
+        if kind == "synthetic"
+        else [recorded_tape(seed, drawing) for drawing in range(first, first + size)]
+    )
+    return [row for tape in tapes for way in WAYS for row in rows_of(tape, way, hour_of, seed=seed)]
+
+
+def hour_of(lot: TapeLot) -> int:
+    """The hour of the UTC day."""
+    return int(lot.market_s // HOUR_S) % 24
+
+
+def read(table: pa.Table, tape: str) -> By:
+    """One tape's ways by number of buyers and hour."""
+    found = series_of(table, ("tape", "buyers", "part"))
+    return {(int(buyers), int(hour)): series for (name, buyers, hour), series in found.items() if name == tape}
+
+
+def hours(by: By) -> list[int]:
+    """The hours that have lots on more than one day."""
+    return sorted({hour for (_, hour), series in by.items() if len(series.clusters) >= FEWEST})
+
+
+def checks(table: pa.Table) -> list[Check]:
+    """It never costs, and pays most when energy is dear."""
+    return [check for tape in ("recorded", "synthetic") for check in _checks(read(table, tape), tape)]
+
+
+def _checks(by: By, tape: str) -> list[Check]:
+    gains = {hour: by[2, hour].over(by[1, hour]) for hour in hours(by)}
+    least = min(gains, key=lambda hour: gains[hour].estimate)
+    most = max(gains, key=lambda hour: gains[hour].estimate)
+    return [
+        Check(
+            f"{tape}: in no hour do two aggregators earn the owner less than one",
+            gains[least].estimate >= 0,
+            f"least at {least}:00 UTC: {cents(gains[least])}",
+        ),
+        Check(
+            f"{tape}: competition is worth most in the evening peak",
+            most in EVENING and gains[most].above_zero,
+            f"most at {most}:00 UTC: {cents(gains[most])}",
+        ),
+    ]
+
+
+def draw(table: pa.Table, canvas: Canvas) -> None:
+    """Income by hour."""
+    for index, tape in enumerate(("recorded", "synthetic")):
+        by = read(table, tape)
+        title = "recorded days" if tape == "recorded" else "synthetic year"
+        axes = axes_of(canvas, (1, 2, index + 1), x="hour of the day, UTC", y="income, c per kWh offered", title=title)
+        for number, buyers in enumerate(COUNTS):
+            name = aggregators(buyers)
+            band(axes, hours(by), [by[buyers, hour].income() for hour in hours(by)], name, look(number))
+        feed_in(axes)
+        axes.set_xticks(range(0, 25, 6))
+    legend_below(canvas, axes, columns=5)
+
+
+def rows(table: pa.Table) -> list[tuple[str, ...]]:
+    """Hour by hour, recorded."""
+    by = read(table, "recorded")
+    return [
+        (
+            f"{hour:02d}:00",
+            f"{by[2, hour].share_sold():.0%}",
+            *(middle(by[buyers, hour]) for buyers in COUNTS),
+            bare(by[2, hour].over(by[1, hour])),
+        )
+        for hour in hours(by)
+    ]
+
+
+def said(table: pa.Table) -> str:
+    """In which hours."""
+    texts = []
+    for tape in ("recorded", "synthetic"):
+        by = read(table, tape)
+        gains = {hour: by[2, hour].over(by[1, hour]) for hour in hours(by)}
+        most = max(gains, key=lambda hour: gains[hour].estimate)
+        idle = [hour for hour, gain in gains.items() if gain.high <= 1]
+        none = ", ".join(f"{hour}" for hour in idle) or "no hour"
+        where = "On the recorded days" if tape == "recorded" else "In the synthetic year"
+        texts.append(
+            f"{where} the second aggregator is worth most at {most}:00 UTC ({cents(gains[most])}). Hours in which it is worth nothing, "
+            f"because energy is worth less than feeding in there: {none}."
+        )
+    return "\n\n".join(texts)
+
+
+HOURS: Final = Experiment(
+    name="hours",
+    title="Competition by hour of the day",
+    question="In which hours does competition raise what an owner earns?",
+    tasks=tasks,
+    run=run,
+    checks=checks,
+    figures=(
+        Figure(
+            "income-by-hour",
+            "Income by hour of the day",
+            draw,
+            "English auctions, the same demand split among 1, 2, 4 or 10 aggregators; 95 % bands.",
+        ),
+    ),
+    tables=(
+        TableOf(
+            "hours",
+            "Income by hour on the recorded days, c per kWh offered",
+            ("hour, UTC", "sold", *(f"{buyers} buyers" for buyers in COUNTS), "2 over 1"),
+            rows,
+            "Share sold with two aggregators.",
+        ),
+    ),
+    method="""The tapes of `competition`, and a synthetic year (`lab/synthetic.py`: seeded prices and weather whose daily shape is
+that of the recorded days, not a record), summed by hour. On the recorded days intervals are over drawings of the
+margins: an hour has two to six half-hours there, and their prices are what they were. In the synthetic year they are
+over days.""",
+    said=said,
+)
+EXPERIMENTS: Final = (HOURS,)

@@ -1,0 +1,137 @@
+"""What the worth of competition depends on: the rule by which the owner sets the reserve."""
+
+from typing import Final
+
+import pyarrow as pa
+from matplotlib.figure import Figure as Canvas
+
+from lab.drawing import axes_of, look
+from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf
+from lab.ledger import TARIFFS, Series, Way, drawings, rows_of, series_of
+from lab.play import Rules
+from lab.shown import (
+    BEST,
+    CENT,
+    COUNTS,
+    DRAWINGS,
+    SEALED,
+    Found,
+    band,
+    bare,
+    cents,
+    feed_in,
+    gains,
+    legend_below,
+    middle,
+)
+from lab.tape import recorded_tape
+
+SIZES: Final[dict[Scale, tuple[int, int]]] = {"quick": (1, 6), "full": (10, 10)}
+RULES: Final = ("fixed", "soc", "forecast", "prices", "prices less margin", "best flat price", BEST)
+
+
+def run(seed: int, first: int, count: int) -> list[Row]:
+    """Every rule with every number of buyers."""
+    rows: list[Row] = []
+    for drawing in range(first, first + count):
+        tape = recorded_tape(seed, drawing)
+        for reserve in RULES:
+            for buyers in COUNTS:
+                rows += rows_of(tape, Way(Rules(SEALED, buyers), reserve), seed=seed + drawing)
+    return rows
+
+
+def read(table: pa.Table) -> Found:
+    """By rule and number of buyers."""
+    return series_of(table, ("reserve", "buyers"))
+
+
+def checks(table: pa.Table) -> list[Check]:
+    """Competition adds to every rule that sells at all."""
+    found = read(table)
+    selling = [reserve for reserve in RULES if any(found[reserve, 2].sold) and reserve != "prices"]
+    checks = [
+        gains(f"reserve {reserve}: two aggregators earn more than one", *_pair(found, reserve), unit=DRAWINGS)
+        for reserve in selling
+    ]
+    asks_all = found["prices", 10]
+    none = Check(
+        "a reserve at the buyers' own price sells nothing that is worth more than feeding in",
+        asks_all.income().high <= TARIFFS.feed_in + 1,
+        f"{asks_all.share_sold():.1%} sold, income {cents(asks_all.income())}",
+    )
+    return [*checks, none]
+
+
+def _pair(found: Found, reserve: str) -> tuple[Series, Series]:
+    return found[reserve, 2], found[reserve, 1]
+
+
+def draw(table: pa.Table, canvas: Canvas) -> None:
+    """Income by number of buyers, one line per rule."""
+    found = read(table)
+    axes = axes_of(canvas, x="aggregators, demand held constant and split", y="income, c per kWh offered")
+    for index, reserve in enumerate(RULES):
+        band(axes, COUNTS, [found[reserve, buyers].income() for buyers in COUNTS], reserve, look(index))
+    feed_in(axes)
+    axes.set_xticks(list(COUNTS))
+    legend_below(canvas, axes, columns=4)
+
+
+def rows(table: pa.Table) -> list[tuple[str, ...]]:
+    """Rule by rule."""
+    found = read(table)
+    return [
+        (
+            reserve,
+            *(middle(found[reserve, buyers]) for buyers in COUNTS),
+            f"{found[reserve, 2].share_sold():.0%}",
+            bare(found[reserve, 2].over(found[reserve, 1])),
+        )
+        for reserve in RULES
+    ]
+
+
+def said(table: pa.Table) -> str:
+    """What rules do."""
+    found = read(table)
+    alone = max(RULES, key=lambda reserve: found[reserve, 1].income().estimate)
+    rivals = max(RULES, key=lambda reserve: found[reserve, 2].income().estimate)
+    fixed = found["fixed", 2].over(found["fixed", 1])
+    clever = found[alone, 2].over(found[alone, 1])
+    forecast = found["fixed", 2].over(found["forecast", 2])
+    return f"""A good reserve and a second buyer are partly substitutes: with a fixed reserve the second aggregator adds
+{cents(fixed)}, with the rule that is best against a single buyer (*{alone}*) {cents(clever)}. Best with two is
+*{rivals}* at {middle(found[rivals, 2])} c/kWh. Asking for the full recorded price (*prices*) sells
+{found["prices", 2].share_sold():.0%}, since every buyer keeps a margin. The *forecast* rule asks for what the same hour last
+brought: it earns {cents(forecast)} less than a fixed reserve with two buyers, for on the second, cheaper day it asks for
+the first day's price. The *soc* rule asks for a tenth less when the battery is nearly full, which is below feed-in and
+wear: one buyer takes that energy too and leaves the owner {middle(found["soc", 1])} c, where feeding in earns
+{TARIFFS.feed_in / CENT:.2f} c; with two buyers it earns {middle(found["soc", 2])} c."""
+
+
+RESERVE_RULES: Final = Experiment(
+    name="reserves",
+    title="Competition and the reserve",
+    question="Does competition still pay when the owner sets the reserve cleverly?",
+    tasks=drawings(SIZES),
+    run=run,
+    checks=checks,
+    figures=(Figure("reserves", "Income by reserve rule", draw, "Vickrey auctions, recorded days; 95 % bands."),),
+    tables=(
+        TableOf(
+            "reserves",
+            "Income by reserve rule, c per kWh offered",
+            ("reserve", *(f"{buyers} buyers" for buyers in COUNTS), "sold with 2", "2 over 1"),
+            rows,
+            "95 % BCa intervals.",
+        ),
+    ),
+    method="""The rules of `--pricing` (`bess_node/pricing.py`) on the tapes of `competition`, and three that know more than a
+battery does: *prices less margin* asks for the least that any buyer can value the half-hour at, *best flat price* for
+the one price that would have earned most from one buyer on that tape, *best price per lot* for the best
+take-it-or-leave-it price against one buyer whose value is uniform on the known range (R. Myerson, "Optimal auction
+design", 1981).""",
+    said=said,
+)
+EXPERIMENTS: Final = (RESERVE_RULES,)

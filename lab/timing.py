@@ -1,0 +1,163 @@
+"""What the increment and the closing time cost an owner."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import pyarrow as pa
+from matplotlib.figure import Figure as Canvas
+
+from etp.units import MICRO_PER_CENT, MicroPerKwh
+from lab.bidding import AUCTIONS
+from lab.drawing import LOOKS, axes_of
+from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf
+from lab.ledger import Way, drawings, rows_of, series_of
+from lab.play import Rules
+from lab.shown import CENT, Found, band, bare, cents, legend_below, middle
+from lab.tape import Making, recorded_tape
+
+SIZES: Final[dict[Scale, tuple[int, int]]] = {"quick": (1, 4), "full": (10, 6)}
+BUYERS: Final = 4
+INCREMENTS: Final = (0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""C/kWh; the demo's is 0.25, the daemon's default 0.05."""
+CLOSINGS_MS: Final = (5, 20, 50, 100, 200, 500, 1100)
+DELAYS: Final = {"LAN, 1.5 ms": 0.0015, "country, 20 ms": 0.020, "continent, 80 ms": 0.080}
+"""Median one-way delays, s; their logarithms have a standard deviation of 0.5."""
+NEAR, *_, FAR = DELAYS
+
+
+def ways(delay: str) -> Iterator[tuple[Way, int, float]]:
+    """(way, closing time, increment): one of the two is varied at a time."""
+    for closing_ms in CLOSINGS_MS:
+        for play in AUCTIONS:
+            yield Way(Rules(play, BUYERS, "added", closing_s=closing_ms / 1000)), closing_ms, 0.25
+    if delay == NEAR:
+        for increment in INCREMENTS:
+            micro = MicroPerKwh(round(increment * MICRO_PER_CENT))
+            yield Way(Rules("english", BUYERS, "added", increment=micro)), 0, increment
+
+
+def run(seed: int, first: int, count: int) -> list[Row]:
+    """Every delay with every closing time; every increment nearby. A closing time of 0 stands for the usual one."""
+    rows: list[Row] = []
+    for drawing in range(first, first + count):
+        for delay, median_s in DELAYS.items():
+            tape = recorded_tape(seed, drawing, Making(delay_s=median_s))
+            for way, closing_ms, increment in ways(delay):
+                rows += rows_of(tape, way, seed=seed + drawing, delay=delay, closing_ms=closing_ms, increment=increment)
+    return rows
+
+
+def read(table: pa.Table) -> Found:
+    """By play, delay, closing time and increment."""
+    return series_of(table, ("play", "delay", "closing_ms", "increment"))
+
+
+def checks(table: pa.Table) -> list[Check]:
+    """More patience never costs; a coarse increment does."""
+    found = read(table)
+    last, usual = CLOSINGS_MS[-1], 0.25
+    checks = []
+    for play in AUCTIONS:
+        gained = found[play, FAR, last, usual].over(found[play, FAR, CLOSINGS_MS[0], usual])
+        name = f"{play}, {FAR}: closing after {last} ms earns more than after {CLOSINGS_MS[0]} ms"
+        checks.append(Check(name, gained.above_zero, cents(gained)))
+    fine, coarse = found["english", NEAR, 0, INCREMENTS[0]], found["english", NEAR, 0, INCREMENTS[-1]]
+    lost = fine.over(coarse)
+    checks.append(
+        Check(
+            f"an increment of {INCREMENTS[-1]:g} c/kWh earns less than one of {INCREMENTS[0]:g}",
+            lost.above_zero,
+            cents(lost),
+        )
+    )
+    within = all(
+        abs(fine.over(found["english", NEAR, 0, increment]).estimate) <= increment * CENT
+        for increment in INCREMENTS[1:]
+    )
+    return [
+        *checks,
+        Check("no increment costs more than itself", within, "mean cost against the finest one, all increments"),
+    ]
+
+
+def draw(table: pa.Table, canvas: Canvas) -> None:
+    """Closing times by delay, and increments."""
+    found = read(table)
+    for place, delay in enumerate((NEAR, FAR)):
+        axes = axes_of(canvas, (1, 3, place + 1), x="closing time, ms", y="income, c per kWh offered", title=delay)
+        for play in AUCTIONS:
+            band(axes, CLOSINGS_MS, [found[play, delay, ms, 0.25].income() for ms in CLOSINGS_MS], play)
+        axes.set_xscale("log")
+    last = axes_of(canvas, (1, 3, 3), x="increment, c/kWh", y="income, c per kWh offered", title="english, LAN")
+    incomes = [found["english", NEAR, 0, increment].income() for increment in INCREMENTS]
+    band(last, INCREMENTS, incomes, "english", LOOKS["english"])
+    last.set_xscale("log")
+    legend_below(canvas, axes, columns=4)
+
+
+def closing_rows(table: pa.Table) -> list[tuple[str, ...]]:
+    """Income by closing time."""
+    found = read(table)
+    return [
+        (delay, str(ms), *(middle(found[play, delay, ms, 0.25]) for play in AUCTIONS))
+        for delay in DELAYS
+        for ms in CLOSINGS_MS
+    ]
+
+
+def increment_rows(table: pa.Table) -> list[tuple[str, ...]]:
+    """Cost and bids by increment."""
+    found = read(table)
+    fine = found["english", NEAR, 0, INCREMENTS[0]]
+    rows: list[tuple[str, ...]] = []
+    for increment in INCREMENTS:
+        series = found["english", NEAR, 0, increment]
+        rows.append((f"{increment:g}", middle(series), bare(fine.over(series)), f"{series.bids_per_trade():.1f}"))
+    return rows
+
+
+def said(table: pa.Table) -> str:
+    """What is saved, and what it costs."""
+    found = read(table)
+    fine, usual, coarse = (found["english", NEAR, 0, increment] for increment in (INCREMENTS[0], 0.25, INCREMENTS[-1]))
+    near, far = (found["english", delay, 200, 0.25] for delay in (NEAR, FAR))
+    long, patient = (found["english", delay, 1100, 0.25] for delay in (NEAR, FAR))
+    return f"""An increment of 0.25 c costs {cents(fine.over(usual))} against one of {INCREMENTS[0]:g} c and needs
+{usual.bids_per_trade():.0f} bids per lot sold instead of {fine.bids_per_trade():.0f}; one of {INCREMENTS[-1]:g} c
+costs {cents(fine.over(coarse))} and needs {coarse.bids_per_trade():.0f}.
+
+Nearby, 200 ms after the last bid earn {middle(near)} c and 1,100 ms {middle(long)} c. With a median of 80 ms one way a
+step takes two of them, and 200 ms earn {middle(far)} c where 1,100 ms earn {middle(patient)} c
+({cents(patient.over(far))}). Sealed lots need one message from each buyer and so less time."""
+
+
+TIMING: Final = Experiment(
+    name="timing",
+    title="What increment and closing time cost",
+    question="How long should a lot stay open, and by how much must a bid be better?",
+    tasks=drawings(SIZES),
+    run=run,
+    checks=checks,
+    figures=(Figure("timing", "Income by closing time and by increment", draw, "Four aggregators; 95 % bands."),),
+    tables=(
+        TableOf(
+            "closing",
+            "Income by closing time, c per kWh offered",
+            ("one way", "ms", *AUCTIONS),
+            closing_rows,
+            "Increment 0.25 c.",
+        ),
+        TableOf(
+            "increments",
+            "English: cost of the increment, c per kWh offered",
+            ("increment, c", "income", "cost", "bids per lot sold"),
+            increment_rows,
+            "Bids up to the winning one; cost against the finest increment, paired.",
+        ),
+    ),
+    method="""The tapes of `competition` with four aggregators who each want the whole lot, by the mechanism alone with the tape's
+delays: a bid takes one way, its answer another, and what arrives after the close counts for nothing. Buyers notice a
+lot within 20 ms of it.""",
+    said=said,
+)
+EXPERIMENTS: Final = (TIMING,)

@@ -1,0 +1,46 @@
+"""The experiment on reserve policies: wear is a cost, and the sums are right."""
+
+import pyarrow as pa
+import pytest
+from matplotlib.figure import Figure
+
+from lab import pricing
+from lab.ledger import TARIFFS
+from lab.pricing import FORGOTTEN, POLICIES, read, run
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    """Two tapes of four days."""
+    return pa.Table.from_pylist([row for number in (0, 1) for row in run(1, number, 4)])
+
+
+def test_one_buyer_at_cost_earns_the_feed_in_tariff(table: pa.Table) -> None:
+    """It pays the reserve: feed-in plus wear, of which wear is lost."""
+    fixed = read(table)["fixed", "vickrey", 1]
+    assert fixed.income().estimate == pytest.approx(TARIFFS.feed_in, abs=2)
+    assert fixed.share_sold() > 0.1
+
+
+def test_who_forgets_wear_loses_it_on_every_kwh(table: pa.Table) -> None:
+    """The loss is wear times what was sold at the feed-in tariff, and nobody else has one."""
+    rows = [row for row in table.to_pylist() if row["buyers"] == 1]
+    for row in rows:
+        if row["reserve"] == FORGOTTEN:
+            assert row["lost_micro"] == pytest.approx(row["sold_wh"] * TARIFFS.wear / 1000, abs=row["trades"])
+            assert row["lost_micro"] > 0
+        elif row["reserve"] != "soc":
+            assert row["lost_micro"] == 0
+
+
+def test_the_report_judges_draws_and_says(table: pa.Table) -> None:
+    """Losses are judged on any tape."""
+    judged = {check.name: check.passed for check in pricing.checks(table)}
+    assert judged["what is never below feed-in and wear loses nothing"]
+    assert judged["who forgets wear sells at a loss, and it shows"]
+    canvas = Figure()
+    pricing.draw(table, canvas)
+    assert len(canvas.axes) == 2
+    assert len(pricing.rows(table)) == 2 * len(POLICIES)
+    assert "c/kWh" in pricing.said(table)
+    assert len(pricing.tasks("quick", 1)) == pricing.SIZES["quick"][0]

@@ -1,0 +1,114 @@
+"""The tournament: paired, repeatable, and read as it was played."""
+
+import random
+
+import pyarrow as pa
+import pytest
+from matplotlib.figure import Figure
+
+from aggregator_node.strategy import STRATEGIES
+from etp.units import MicroPerKwh
+from lab import strategies, tournament
+from lab.ledger import TARIFFS
+from lab.play import Rules, UpTo
+from lab.seats import Part, Seat, awards_of, contest
+from lab.tape import synthetic_tape
+from lab.tournament import FIXED, MECHANISMS, REPLY, SHARES, STRATEGY, equilibrium, mixed, play, run, tasks
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    """Two tapes of two days, all mechanisms; the best reply of those who can wait on the first, of few shares."""
+    kept, tournament.FEW_SHARES = tournament.FEW_SHARES, (0.9, 1.0)
+    rows = [row for number in (0, 1) for name in MECHANISMS for row in run(1, number, 2, name, number == 0)]
+    tournament.FEW_SHARES = kept
+    return pa.Table.from_pylist(rows)
+
+
+def test_tasks_are_declared_and_seeded() -> None:
+    """One per tape and mechanism; keys are unique."""
+    made = tasks("quick", 7)
+    assert len({task.key for task in made}) == len(made) == tournament.SIZES["quick"].tapes * len(MECHANISMS)
+    assert all(task.arguments[0] == 7 for task in made)
+
+
+def test_all_strategies_meet_the_same_lots(table: pa.Table) -> None:
+    """What is offered is the same in every row of a tape; nobody gains less than nothing, since no bid is above the value."""
+    rows = table.to_pylist()
+    assert len({(row["tape"], row["offered_wh"]) for row in rows}) == 2
+    assert all(row["gained_micro"] >= 0 for row in rows if row["share"] < 0)
+    assert all(row["gained_micro"] == row["low_micro"] + row["middle_micro"] + row["high_micro"] for row in rows)
+
+
+def test_it_is_read_as_it_was_played(table: pa.Table) -> None:
+    """Truth gains nothing where it is paid; the best reply is at least as good as every fixed strategy of its family."""
+    found = strategies.read(table)
+    for field in tournament.FIELDS:
+        setting = ("first-price", "alone", field)
+        assert sum(found[setting, "truthful"].micro) == 0
+        assert sum(found[setting, REPLY].micro) >= max(
+            sum(found[setting, name].micro) for name in ("truthful", "aggressive")
+        )
+        dominant = ("vickrey", "alone", field)
+        assert sum(found[dominant, REPLY].micro) == sum(found[dominant, "truthful"].micro)
+    assert 0.3 < strategies.share_of_best(found, ("vickrey", "alone", "mixed")) <= 1.0
+
+
+def test_the_report_draws_and_says(table: pa.Table) -> None:
+    """Every comparison is judged; the figure, the table and the text are made."""
+    judged = strategies.checks(table)
+    assert len(judged) == len(MECHANISMS) * 2 * 2 * len(FIXED)
+    passed = {check.name for check in judged if check.passed}
+    assert "first-price, alone, mixed rivals: gains more than truthful" in passed
+    canvas = Figure()
+    strategies.draw(table, canvas)
+    assert len(canvas.axes) == 2
+    assert len(strategies.rows(table)) == len(MECHANISMS) * 4
+    assert STRATEGY in strategies.said(table)
+
+
+def test_a_seat_plays_as_the_same_strategy_of_the_others_does() -> None:
+    """In the first seat and in any other, `truthful` makes the same lot: one way to play, whoever is measured."""
+    tape = synthetic_tape(1, 0, days=2)
+    rules = Rules("vickrey", 3, "added")
+    rng = random.Random(1)
+
+    def other(part: Part, place: int) -> UpTo:
+        return UpTo(part.lot.values[place], STRATEGIES["truthful"], rng)
+
+    seat = Seat(STRATEGIES["truthful"].fresh(), rng)
+    for lot, sales in contest(tape.lots, rules, TARIFFS.base, seat, other):
+        values = sorted(lot.values[:3], reverse=True)
+        paid = [award.paid for award in awards_of(sales)]
+        assert paid == ([max(values[1], TARIFFS.base)] if values[0] >= TARIFFS.base else [])
+
+
+def test_what_all_want_is_sold_in_parts_where_they_can_wait() -> None:
+    """Five buyers want two fifths each: the lot is gone after three sales, nobody has more than it wants."""
+    tape = synthetic_tape(1, 0, days=2)
+    rules = Rules("english", 5, "split")
+    sold = 0
+    for lot, sales in contest(
+        tape.lots, rules, MicroPerKwh(1), Seat(STRATEGIES[STRATEGY].fresh(), random.Random(1)), mixed(1, 0)
+    ):
+        held: dict[int, int] = {}
+        for award in awards_of(sales):
+            held[int(award.bid.bidder)] = held.get(int(award.bid.bidder), 0) + award.energy
+        assert sum(held.values()) <= lot.energy
+        assert all(energy <= rules.wanted(lot.energy) for energy in held.values())
+        sold += sum(held.values())
+    assert sold > 0
+
+
+def test_rivals_in_equilibrium_leave_nothing_to_gain_by_overbidding() -> None:
+    """Vickrey: who goes above its value gains less than who goes to it."""
+    tape = synthetic_tape(2, 0, days=6)
+
+    def limit(share: float) -> Seat:
+        return Seat(STRATEGIES["truthful"], random.Random(0), lambda _, value: MicroPerKwh(int(value * share)))
+
+    setting = ("vickrey", "alone", "equilibrium")
+    honest, over = (sum(play(tape, setting, limit(share), 2, 0).by_third) for share in (1.0, 1.1))
+    assert over < honest
+    assert equilibrium("english") is not None
+    assert SHARES[-1] == 1.0
