@@ -33,13 +33,13 @@ def _end_with_parent() -> None:
 
 
 class Child:
-    """`python -m MODULE ARGUMENTS`; stderr goes to a file beside its state."""
+    """`python -m MODULE ARGUMENTS`, or another program's command; stderr goes to a file beside its state."""
 
-    def __init__(self, module: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], log: Path, command: Sequence[str] = ()) -> None:
         self.name, self.log = module, log
         with log.open("ab") as errors:
             self.process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
-                [sys.executable, "-m", module, *arguments],
+                command or [sys.executable, "-m", module, *arguments],
                 cwd=ROOT,
                 bufsize=0,  # a buffer here would hide from select the lines that it holds
                 stdin=subprocess.PIPE,

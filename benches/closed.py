@@ -12,10 +12,10 @@ from statistics import median
 from typing import Final, Literal, NamedTuple
 
 from benches import load
-from benches.child import Child, battery, running
+from benches.child import battery, running
 from benches.english import OPEN_MARKET
-from benches.job import Job
-from benches.load import Phase
+from benches.job import Job, WireName
+from benches.load import Busy, Phase
 from benches.plan import Plan
 from benches.report import Figure, Report
 
@@ -32,8 +32,8 @@ class Server(NamedTuple):
     """One of them, ready."""
 
     name: str
-    wire: Literal["etp", "echo", "json"]
-    child: Child
+    wire: WireName
+    child: Busy
     address: tuple[str, int]
 
 
@@ -52,7 +52,7 @@ def _serve(stack: ExitStack, directory: Path) -> list[Server]:
     return servers
 
 
-class _Rounds:
+class Rounds:
     """Phases so far, by server and connections."""
 
     def __init__(self, servers: list[Server], directory: Path, seconds: float) -> None:
@@ -77,6 +77,10 @@ class _Rounds:
         """Median of the bids answered a second."""
         return median(phase.answered_per_s for phase in self.phases[name, connections])
 
+    def answer_ms(self, name: str, connections: int) -> list[float]:
+        """All latencies."""
+        return [latency for phase in self.phases[name, connections] for latency in phase.answer_ms]
+
     def percent_of(self, name: str, connections: int) -> float:
         """ETP's rate as a share of another's, %."""
         return round(100 * self.rate("etp", connections) / self.rate(name, connections), 1)
@@ -87,7 +91,7 @@ def run(plan: Plan) -> Report:
     judged, rounds = plan.size(CONNECTIONS, 10), plan.size(ROUNDS, 1)
     others = () if plan.quick else OTHERS
     with plan.scratch() as directory, ExitStack() as stack:
-        done = _Rounds(_serve(stack, directory), directory, plan.phase_s(SECONDS))
+        done = Rounds(_serve(stack, directory), directory, plan.phase_s(SECONDS))
         for connections in others:
             done.run(connections)
         for _ in range(rounds):
@@ -105,21 +109,22 @@ def run(plan: Plan) -> Report:
             Figure(f"etp of bare json, {judged} connections", done.percent_of("bare json", judged), "%"),
             Figure("unanswered bids", sum(phase.outcome.unanswered for phase in every), most=0),
             Figure("wrong answers", sum(sum(phase.outcome.wrong.values()) for phase in every), most=0),
-            *(figure for connections in (*others, judged) for figure in _rates(done, connections)),
-            *(figure for name in done.names for figure in _costs(name, done.phases[name, judged])),
+            *(figure for connections in (*others, judged) for figure in rates(done, connections)),
+            *(figure for name in done.names for figure in costs(name, done.phases[name, judged])),
             Figure("all else, share of a core", round(median(phase.others_cpu_percent for phase in every), 1), "%"),
         ],
     )
 
 
-def _rates(done: _Rounds, connections: int) -> list[Figure]:
+def rates(done: Rounds, connections: int) -> list[Figure]:
+    """Of all servers."""
     return [
         Figure(f"{name}, {connections:,} connections", round(done.rate(name, connections)), "bids/s")
         for name in done.names
     ]
 
 
-def _costs(name: str, phases: list[Phase]) -> list[Figure]:
+def costs(name: str, phases: list[Phase]) -> list[Figure]:
     """Who was busy: a generator that takes a whole core is the limit itself."""
     server = median(phase.server_cpu_percent for phase in phases)
     generator = median(100 * phase.outcome.cpu_s / phase.outcome.seconds for phase in phases)

@@ -195,11 +195,12 @@ class Outcome:
     starts_s: list[float]
 
 
-def measure(directory: Path, *, kills: int, slots: int, first_slot: int) -> Outcome:
+def measure(directory: Path, *, kills: int, slots: int, first_slot: int, nodes: tuple[int, int]) -> Outcome:
     """Run the demo, kill its gateway so many times in the first part of it, and ask everybody at the end."""
     out, port = directory / "out", free_port()
     url, days = f"http://127.0.0.1:{port}", ["--first-slot", str(first_slot), "--slots", str(slots)]
-    told = ["demo", "--json", "--out", str(out), "--gateway", url, *days, "--seconds-per-slot", str(SLOT_S)]
+    days += ["--seconds-per-slot", str(SLOT_S), "--bess", str(nodes[0]), "--aggregators", str(nodes[1])]
+    told = ["demo", "--json", "--out", str(out), "--gateway", url, *days]
     with running("cli.main", told, directory / "demo.log") as demo:
         until((out / "registry.toml").exists, DEMO_S)
         with (
@@ -226,7 +227,8 @@ def run(plan: Plan) -> Report:
     """Measure."""
     kills, slots = plan.size(KILLS, 2), plan.size(SLOTS, 16)
     with plan.scratch() as directory:
-        found = measure(directory, kills=kills, slots=slots, first_slot=plan.size(0, EVENING))
+        nodes = plan.size(3, 1), plan.size(4, 2)
+        found = measure(directory, kills=kills, slots=slots, first_slot=plan.size(0, EVENING), nodes=nodes)
     own = found.journals
     return Report(
         f"{kills} × kill -9 of the gateway in the first {KILLED_IN:.0%} of {slots} half-hours of {SLOT_S:g} s; {len(own)} batteries",

@@ -12,6 +12,8 @@ LOSING_MICRO: Final = 130_000
 LEADING_MICRO: Final = 1_000_000
 """Leading bids begin here and rise by one step each: above all losing ones."""
 
+WireName = Literal["etp", "signed", "echo", "json", "mqtt", "grpc"]
+
 
 class Job(msgspec.Struct):
     """One load phase."""
@@ -22,7 +24,7 @@ class Job(msgspec.Struct):
     seconds: float
     rate: float = 0.0
     """Bids per second in total, open loop; 0: closed loop, one outstanding bid a connection."""
-    wire: Literal["etp", "signed", "echo", "json"] = "etp"
+    wire: WireName = "etp"
     trades: bool = False
     """Confirm each Accept: the mechanism sells at once."""
     begun: int = 0

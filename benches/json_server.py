@@ -8,37 +8,24 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
+from benches.behind import HELD_KWH, STEP_CENTS, Behind, stamped_id
 from benches.child import DEVICE
 from benches.job import LOSING_MICRO
 from benches.wire import JsonAnswer, JsonBid
-from bess_node.build import desk_of, limits_of
-from bess_node.settings import BessSettings
 from etp.clock import Now
 from etp.codes import MessageType, RejectCode
 from etp.effects import Envelope
-from etp.frame import Frame, invalid
+from etp.frame import Frame
 from etp.ids import Ids
 from etp.io.clock import system_now
-from etp.profile import Plain
-from etp.roster import Roster
-from etp.units import DeviceId
-from runtime.histogram import Metrics
 from runtime.io.journal import Journal
 from runtime.io.lifecycle import Lifecycle, announce, run
-from runtime.io.shell import Shell
 
-STEP_CENTS: Final = 0.0001
-HELD_KWH: Final = 1_000_000.0
-SETTINGS: Final = BessSettings(
-    device_id=DEVICE, increment=STEP_CENTS, closing_ms=600_000, lot_max_s=86_400, capacity_kwh=HELD_KWH,
-    discharge_kw=100_000, for_sale=100, bid_rate=100_000,
-)  # fmt: skip
-"""An open market as the daemon's beside it."""
 _DECODER: Final = msgspec.json.Decoder(JsonBid)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -71,10 +58,10 @@ class JsonLine:
 
     def send(self, envelope: Envelope, now: Now) -> None:
         """Write an answer."""
-        frame, raw = envelope.frame, envelope.raw
+        frame = envelope.frame
         answer = JsonAnswer(
             frame.message_type,
-            self._ids.next(now.wall_us) if raw is None else int.from_bytes(raw[1:9], "little"),
+            stamped_id(envelope, self._ids, now),
             frame.device_id,
             frame.ttl,
             frame.bid_price,
@@ -87,17 +74,10 @@ class JsonLine:
 
 
 class JsonDesk:
-    """The daemon's desk, shell, journal and counters behind JSON: only the wire differs."""
+    """The daemon's desk and all that is around it behind JSON: only the wire differs."""
 
     def __init__(self, journal: Journal) -> None:
-        self._ids, self._metrics, now = Ids(journal.mark), Metrics(), system_now()
-        limits = limits_of(SETTINGS)
-        self._desk = desk_of(SETTINGS, series=None, level=None, profile=Plain(self._ids), limits=limits, now=now)
-        self._roster: Roster[Any] = Roster(limits)
-        self._shell = Shell(
-            self._desk, journal=journal, roster=self._roster, ids=self._ids, metrics=self._metrics, clock=system_now
-        )
-        self._shell.apply(self._desk.opened(now), now)
+        self._behind = Behind(journal)
 
     def received(self, connection: ServerConnection, message: str | bytes) -> None:
         """What the desk says to a bid, to whom it says it."""
@@ -110,16 +90,8 @@ class JsonDesk:
             bid_price=bid.bid_price,
             required_energy_amount=bid.required_energy_amount,
         )
-        if invalid(frame) is not None:
-            raise ValueError("the bench's own bid is refused")
-        device = DeviceId(bid.device_id)
-        line = self._roster.get(device)
-        if line is None or line.connection is not connection:
-            self._roster.bind(device, JsonLine(connection, self._ids))
         raw = message.encode() if isinstance(message, str) else message
-        self._metrics.received(frame.message_type, frame.message_id, now)
-        self._shell.apply(self._desk.receive(device, frame, raw, now), now)
-        self._shell.turned()
+        self._behind.received(frame, raw, now, connection, lambda: JsonLine(connection, self._behind.ids))
 
 
 async def serve_json(lifecycle: Lifecycle, received: Callable[[ServerConnection, str | bytes], None]) -> int:

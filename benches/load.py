@@ -4,11 +4,11 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from benches.child import Child, running
+from benches.child import running
 from benches.job import Job, Outcome
 from benches.report import MS, Figure, percentile, spread
 
@@ -72,9 +72,17 @@ def busy_s() -> float:
     return (sum(fields[:3]) + sum(fields[5:7])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(job: Job, server: Child, directory: Path) -> Phase:
+class Busy(Protocol):
+    """One process, or several that serve together."""
+
+    def cpu_s(self) -> float:
+        """Processor time so far, s."""
+
+
+def run(job: Job, server: Busy, directory: Path) -> Phase:
     """One phase. Raises ChildError where the generator fails."""
-    with running("benches.generator", [msgspec.json.encode(job).decode()], directory / "generator.log") as generator:
+    module = "benches.grpc_generator" if job.wire == "grpc" else "benches.generator"
+    with running(module, [msgspec.json.encode(job).decode()], directory / "generator.log") as generator:
         generator.line()
         server_s, all_s = server.cpu_s(), busy_s()
         generator.tell(repr(time.monotonic() + HEAD_START_S).encode())

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from benches import (
+    clearing,
     closed,
     codec,
     connections,
@@ -17,6 +18,7 @@ from benches import (
     gateway_kills,
     gateway_rest,
     gateway_stream,
+    instead,
     journal,
     promises,
     ready,
@@ -25,6 +27,7 @@ from benches import (
     settlement,
     signature_flood,
     signed,
+    simulator,
 )
 from benches.plan import Plan
 from benches.report import Report
@@ -33,6 +36,7 @@ Bench = Callable[[Plan], Report]
 BENCHES: Final[Mapping[str, Bench]] = MappingProxyType(
     {
         "codec": codec.run,
+        "clearing": clearing.run,
         "records": records.run,
         "session": session.run,
         "journal": journal.run,
@@ -41,6 +45,8 @@ BENCHES: Final[Mapping[str, Bench]] = MappingProxyType(
         "signed": signed.run,
         "connections": connections.run,
         "closed": closed.run,
+        "simulator": simulator.run,
+        "instead": instead.run,
         "promises": promises.run,
         "crowd": crowd.run,
         "desks": desks.run,

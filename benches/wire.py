@@ -1,4 +1,4 @@
-"""The generator's four wires: ETP frames, signed records, the frames' bytes echoed, the same bid and answer as JSON over a websocket.
+"""The generator's wires: ETP frames, signed records, the frames' bytes echoed; the same as JSON over a websocket, or by MQTT.
 
 Made to cost as little as possible: what is sent is a prebuilt buffer in which id and price are patched, what comes is read
 with one `unpack`. A generator that is dearer than the server measures itself.
@@ -262,6 +262,58 @@ class JsonWire:
         self._rest = data[at:]
 
 
+class MqttWire:
+    """MQTT 3.1.1 by hand (OASIS standard, 2014): ETP frames as payloads at QoS 0, between bidder and battery a broker."""
+
+    def __init__(self, device_id: int, stamps: Stamps) -> None:
+        self._frames, self._device_id = EtpWire(device_id, stamps), device_id
+        topic = _string(f"bids/{DEVICE}")
+        self._head = bytes((_PUBLISH, len(topic) + FRAME_SIZE)) + topic
+        self._rest = b""
+
+    def hello(self) -> bytes:
+        """CONNECT (a clean session) and SUBSCRIBE to its own answers; the client need not wait between them (§3.1.4)."""
+        connect = _string("MQTT") + bytes((4, 2, 0, 0)) + _string(f"bidder-{self._device_id}")
+        subscribe = bytes((0, 1)) + _string(f"answers/{self._device_id}") + b"\0"
+        return bytes((_CONNECT, len(connect))) + connect + bytes((_SUBSCRIBE, len(subscribe))) + subscribe
+
+    def welcomed(self, data: bytes) -> bool:
+        """The SUBACK came."""
+        self._rest += data
+        return any(kind == _SUBACK for kind, _ in self._packets(b""))
+
+    def bid(self, price: int, message_id: int) -> bytes:
+        """A PUBLISH of the prebuilt Bid under a new id and price."""
+        return self._head + self._frames.bid(price, message_id)[PREFIX_SIZE:]
+
+    def _packets(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        data, at = self._rest + data, 0
+        while len(data) - at >= 2 and len(data) - at >= 2 + data[at + 1]:  # noqa: PLR2004 - no packet here reaches 128 bytes
+            size = data[at + 1]
+            yield data[at], data[at + 2 : at + 2 + size]
+            at += 2 + size
+        self._rest = data[at:]
+
+    def answers(self, data: bytes) -> Iterator[Answer]:
+        """Frames out of PUBLISH packets."""
+        for kind, body in self._packets(data):
+            if kind == _PUBLISH:
+                packet = PREFIX + body[-FRAME_SIZE:]
+                yield from self._frames.answers(packet)
+
+
+_CONNECT: Final = 0x10
+_PUBLISH: Final = 0x30
+_SUBSCRIBE: Final = 0x82
+_SUBACK: Final = 0x90
+
+
+def _string(text: str) -> bytes:
+    """A length in two bytes, then UTF-8 (§1.5.3)."""
+    raw = text.encode()
+    return len(raw).to_bytes(2, "big") + raw
+
+
 WIRES: Final[Mapping[str, Callable[[int, Stamps], Wire]]] = MappingProxyType(
-    {"etp": EtpWire, "signed": SignedWire, "echo": EchoWire, "json": JsonWire}
+    {"etp": EtpWire, "signed": SignedWire, "echo": EchoWire, "json": JsonWire, "mqtt": MqttWire}
 )

@@ -1,14 +1,27 @@
-"""Which tests are measured for coverage (tracing costs half as much again as the tests), and a logger for each of its own."""
+"""How many tests run at a time, which are measured for coverage (tracing costs half as much again), and a logger for each."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 UNMEASURED = ("e2e", "benches", "docs", "contracts/program", "contracts/devnet", "contracts/hostile")
 """What they test runs in other processes or in Solana's runtime, or is measured by the unit tests beside them."""
+
+# How long an example takes says how busy the machine is: a test that bounds a time asserts it.
+settings.register_profile("etp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("etp")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: half as many again as there are cores, since a third of the tests' time is waiting for other processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + cores // 2
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,8 @@ from etp import messages
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.frame import Frame, decode, encode
 from etp.session import PREFIX
+from tests.commands import tool
+from tests.paying import group
 
 ROOT = Path(__file__).parents[2]
 KILLS = 20
@@ -38,6 +40,9 @@ def connect(address: tuple[str, int]) -> socket.socket:
     return OPEN[-1]
 
 
+GROUP = group()
+
+
 class Daemon:
     """One `etp bess` process."""
 
@@ -48,7 +53,7 @@ class Daemon:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "cli.main", "bess", "--device-id", "101", "--state-dir", str(state)),
-                    *("--closing-ms", "30", "--group", "239.192.77.77:18777"),
+                    *("--closing-ms", "30", "--group", GROUP),
                     *options,
                 ],
                 cwd=ROOT,
@@ -73,8 +78,7 @@ class Daemon:
 
     def export(self) -> list[dict[str, object]]:
         """`etp export` of its journal."""
-        command = [sys.executable, "-m", "cli.main", "export", "--state-dir", str(self.state)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+        done = tool("export", "--state-dir", str(self.state))
         return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -223,16 +227,14 @@ def test_decode_shows_and_judges() -> None:
     """A legal frame: status 0; a NaN: status 1, the reason, and NaN as a string."""
     good = messages.stamped(messages.bid(500, price=130_000, energy=6000), 1)
     for frame, status in ((good, 0), (good._replace(bid_price=float("nan")), 1)):
-        command = [sys.executable, "-m", "cli.main", "decode", encode(frame).hex(), "--json"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
-        assert done.returncode == status
+        done = tool("decode", encode(frame).hex(), "--json", status=status)
         assert json.loads(done.stdout)["frame"]["bid_price"] == (13.0 if status == 0 else "NaN")
 
 
 def test_two_aggregators_compete(tmp_path: Path) -> None:
     """Real daemons find the battery by multicast; the higher value wins near the lower one, and each buyer's journal agrees."""
     seller = Daemon(tmp_path / "bess", "--closing-ms", "200")
-    group = ("--group", "239.192.77.77:18777", "--until-filled", "--strategy", "conservative", "--demand-kwh", "3")
+    group = ("--group", GROUP, "--until-filled", "--strategy", "conservative", "--demand-kwh", "3")
     buyers = [
         subprocess.Popen(
             [

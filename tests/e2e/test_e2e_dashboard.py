@@ -161,7 +161,7 @@ def test_the_link_logs_in_once(story: Story, page: Page) -> None:
     page.goto(story.link)
     expect(page.get_by_test_id("figure-trades")).to_be_visible(timeout=SLOW_MS)
     assert "token" not in page.url
-    cookie = next(cookie for cookie in page.context.cookies() if cookie["name"] == "etp_session")
+    cookie = next(cookie for cookie in page.context.cookies() if cookie["name"].startswith("etp_session_"))
     assert cookie["httpOnly"]
     assert cookie["sameSite"] == "Strict"
     token = story.link.partition("token=")[2]

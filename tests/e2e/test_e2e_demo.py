@@ -25,10 +25,11 @@ from lab.scenario import scenario_of
 from runtime.io.journal import FILE
 from runtime.io.settings import load
 from sim.invariants import violations
+from tests.commands import tool
 
 ROOT = Path(__file__).parents[2]
-SHORT = ("--first-slot", "36", "--slots", "10", "--seconds-per-slot", "0.6", "--bess", "2", "--aggregators", "3")
-"""Ten half-hours around the first evening's peak, slowly enough for buyers to outbid each other while other tests have the cores."""
+SHORT = ("--first-slot", "38", "--slots", "10", "--seconds-per-slot", "0.6", "--bess", "2", "--aggregators", "3")
+"""Ten half-hours from the first evening's peak on, slowly enough for buyers to outbid each other while other tests have the cores."""
 
 
 def demo(out: Path, *options: str) -> "subprocess.Popen[str]":
@@ -64,8 +65,7 @@ def daemons(out: Path) -> dict[int, list[str]]:
 
 def exported(out: Path, node: str) -> list[dict[str, Any]]:
     """`etp export` of a node of the demo."""
-    command = [sys.executable, "-m", "cli.main", "export", "--state-dir", str(out / node)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    done = tool("export", "--state-dir", str(out / node))
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -126,18 +126,7 @@ def test_every_trade_is_paid_on_the_chain(run: tuple[Path, dict[str, Any]]) -> N
     paid = [row for bess in (101, 102) for row in exported(out, f"bess-{bess}") if row["kind"] == "settlement"]
     assert len({row["lot_id"] for row in paid if row["state"] == "settled"}) == said["trades"]
     records = "\n".join({row["record"] for row in paid})
-    command = [
-        sys.executable,
-        "-m",
-        "cli.main",
-        "decode",
-        "-",
-        "--verify",
-        "--json",
-        "--registry",
-        str(out / "registry.toml"),
-    ]
-    done = subprocess.run(command, cwd=ROOT, input=records, capture_output=True, text=True, timeout=20, check=True)
+    done = tool("decode", "-", "--verify", "--json", "--registry", str(out / "registry.toml"), stdin=records)
     assert all(json.loads(line)["valid"] for line in done.stdout.splitlines())
     assert len(done.stdout.splitlines()) == said["trades"]
 
@@ -228,7 +217,7 @@ def test_a_daemon_gets_the_very_settings_of_the_days(monkeypatch: pytest.MonkeyP
 
 def watch_of(out: Path) -> Watch:
     """The stopped nodes of the short day, as its demo saw them."""
-    scenario = scenario_of(DemoSettings(first_slot=36, slots=10, bess=2, aggregators=3))
+    scenario = scenario_of(DemoSettings(first_slot=38, slots=10, bess=2, aggregators=3))
     watch = Watch(scenario, origin_s=0.0)  # so long ago that the sun could have brought any energy
     for role, nodes, settings in (
         ("bess", watch.batteries, scenario.batteries),

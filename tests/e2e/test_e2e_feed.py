@@ -16,9 +16,10 @@ from etp.units import DeviceId, MicroPerKwh, Wh
 from runtime.feed import publish
 from runtime.io.journal_reader import JournalReader
 from tests.feeding import Gateway, Kept, running
+from tests.paying import group
 
 ROOT = Path(__file__).parents[2]
-GROUP = "239.192.77.77:18791"
+GROUP = group()
 
 
 async def start(state: Path, *options: str) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:

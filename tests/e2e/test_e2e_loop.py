@@ -13,6 +13,7 @@ from etp.codes import MessageType
 from etp.frame import decode, encode
 from etp.session import PREFIX
 from etp.units import DeviceId
+from tests.paying import group
 
 ROOT = Path(__file__).parents[2]
 LOOP = "import asyncio, runtime.io.lifecycle as lifecycle; print(type(lifecycle._new_event_loop()).__module__)"
@@ -38,7 +39,7 @@ def test_a_battery_answers_on_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "cli.main", "bess", "--device-id", "101", "--state-dir", str(tmp_path / "state")]
     with (tmp_path / "stderr").open("wb") as log:
         process = subprocess.Popen(
-            [*command, "--group", "239.192.77.77:18778"],
+            [*command, "--group", group()],
             cwd=ROOT,
             env=without_uvloop(tmp_path),
             stdin=subprocess.DEVNULL,

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.paying import group
+
 ROOT = Path(__file__).parents[2]
-GROUP = "239.192.77.77:18781"
+GROUP = group()
 NODES = {
     "bess": ["--device-id", "101", "--reserve", "11", "--closing-ms", "100"],
     "aggregator": ["--device-id", "500", "--max-price", "18.5", "--demand-kwh", "3"],

@@ -32,6 +32,7 @@ from etp.units import DeviceId, MicroPerKwh, Wh
 from runtime.io.journal import FILE
 from runtime.io.registry_file import LOOK_S, load_registry, save_registry
 from tests.e2e.test_e2e_bess import OPEN, ROOT, Daemon, close_sockets, connect
+from tests.paying import group
 from tests.signing import (
     BUYERS,
     NETWORK,
@@ -51,7 +52,7 @@ from tests.support import BESS
 
 __all__ = ["close_sockets"]
 
-GROUP = "239.192.77.77:18779"
+GROUP = group()
 KILLS = 6
 REVOKED_WITHIN_S = 60.0
 """What the issue allows; what is measured is a few seconds."""
