@@ -3,7 +3,7 @@
 `bess HOST:PORT`: a Query over TCP must get this battery's Response.
 `aggregator HOST GROUP:PORT DEVICE_ID`: an aggregator listens on no port of its own, so a Register goes to the group with
 TTL 0, which never leaves this host, and the aggregator must ask its sender back.
-`http URL`: a server must answer 200.
+`http URL`: a server must answer 200; by https with a certificate that this machine trusts (SSL_CERT_FILE).
 Where the daemon has an exporter (ETP_METRICS=HOST:PORT), the first two ask that instead: a signed market answers no strangers.
 """
 
@@ -70,7 +70,8 @@ def aggregator_serves(host: str, group: str, device_id: int) -> bool:
 def http_serves(url: str) -> bool:
     """Whether a GET gets 200. Raises OSError."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", parts.path)
         return connection.getresponse().status == http.client.OK

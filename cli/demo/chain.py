@@ -200,13 +200,13 @@ async def reach_chain(settings: DemoSettings, nodes: Sequence[NodeSettings], dir
         raise
 
 
-async def open_market(chain: Chain, settings: DemoSettings, nodes: Sequence[NodeSettings]) -> None:
-    """The market, open, with everybody in it. Raises ContractsError."""
+async def open_market(chain: Chain, trades: int, nodes: Sequence[NodeSettings]) -> None:
+    """The market, open, with everybody in it; each battery can pay for so many settlements. Raises ContractsError."""
     if chain.daemon is not None:
         payer = _address(chain.payer)
         given = await chain.rpc.client.request_airdrop(payer, PAYER_LAMPORTS)
         await chain.rpc.client.confirm_transaction(given.value, Finalized, sleep_seconds=SLOT_MS / 1000)
-    await _Opening(chain, nodes, settings.slots).run()
+    await _Opening(chain, nodes, trades).run()
 
 
 async def _reached(
@@ -247,8 +247,8 @@ async def _local(directory: Path) -> Daemon:
 class _Opening:
     """Opens a market: each step is finalized before the next one needs it."""
 
-    def __init__(self, chain: Chain, nodes: Sequence[NodeSettings], slots: int) -> None:
-        self._chain, self._nodes, self._slots = chain, nodes, slots
+    def __init__(self, chain: Chain, nodes: Sequence[NodeSettings], trades: int) -> None:
+        self._chain, self._nodes, self._trades = chain, nodes, trades
         self._payer = _address(chain.payer)
         self._buyers = [node for node in nodes if _role(node) is Role.AGGREGATOR]
 
@@ -281,7 +281,7 @@ class _Opening:
                 TransferParams(
                     from_pubkey=self._payer,
                     to_pubkey=_address(self._chain.keys[node.device_id]),
-                    lamports=BUYER_LAMPORTS if node in self._buyers else BATTERY_LAMPORTS + TRADE_COST * self._slots,
+                    lamports=BUYER_LAMPORTS if node in self._buyers else BATTERY_LAMPORTS + TRADE_COST * self._trades,
                 )
             )
             for node in self._nodes

@@ -20,7 +20,7 @@ from cli.demo import chart, screen
 from cli.demo.audit import read_books, unpaid, write_events
 from cli.demo.chain import Chain, Ledger, open_market, reach_chain
 from cli.demo.dashboard import Dashboard, open_dashboard, unlike
-from cli.demo.processes import Node, NodeError, ended, ready, start, stop
+from cli.demo.processes import Node, NodeError, asked, ended, ready, start, stop, tell
 from cli.demo.report import Report, draw, summary
 from cli.demo.settings import DemoSettings
 from cli.demo.watch import Watch
@@ -40,8 +40,8 @@ LOCAL_SETTLING_S, CLUSTER_SETTLING_S = 20.0, 180.0
 """After the last trade, until all are paid: a local chain takes under a second, a cluster finalizes in about 15 s."""
 LOOK_S = 0.25
 """How often nodes write their metrics, and the screen looks at them, s."""
-START_S, START_PER_NODE_S = 1.5, 0.45
-"""Until all daemons serve and have found each other on two cores; market time stands still so long, s."""
+SERVE_S, SERVE_PER_NODE_S = 0.5, 0.1
+"""Until daemons that are loaded serve and have found each other on two cores; market time stands still so long, s."""
 GROUP = "239.192.77.77"
 PORTS = (20_000, 32_000)
 """Of the multicast group: below those that systems give out, and another one each time, so that two demos do not meet."""
@@ -154,13 +154,19 @@ class _Demo:
         self._chain = await reach_chain(self._settings, everybody, self._directory)
         try:
             async with asyncio.TaskGroup() as tasks:  # both take seconds, mostly of waiting
-                tasks.create_task(self._open_dashboard(self._chain.registry))
-                tasks.create_task(open_market(self._chain, self._settings, everybody))
+                tasks.create_task(self._load_nodes(self._chain.registry))
+                tasks.create_task(open_market(self._chain, self._settings.slots, everybody))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from group
-        assert self._dashboard is not None
+        self._watch.origin_s = time.time() + SERVE_S + SERVE_PER_NODE_S * len(everybody)
+        for node in self._nodes:
+            tell(node, self._watch.origin_s)
+        await asyncio.gather(*(ready(node) for node in self._nodes))
+
+    async def _load_nodes(self, registry: Path) -> None:
+        """The gateway, then all who report to it, until each asks when market time begins: loading takes its time."""
+        self._dashboard = await open_dashboard(self._settings.dashboard, registry, self._directory)
         self._console.print(f"Dashboard: {self._dashboard.login}", highlight=False, soft_wrap=True)
-        self._watch.origin_s = time.time() + START_S + START_PER_NODE_S * len(everybody)
         series = self._directory / "prices.csv"
         series.write_text(_csv(self._scenario.series))
         port = random.SystemRandom().randint(*PORTS)
@@ -176,10 +182,7 @@ class _Demo:
         ):
             for settings in nodes:
                 kept.append(await start(role, self._told(settings, shared), self._directory))
-        await asyncio.gather(*(ready(node) for node in self._nodes))
-
-    async def _open_dashboard(self, registry: Path) -> None:
-        self._dashboard = await open_dashboard(self._settings.dashboard, registry, self._directory)
+        await asyncio.gather(*(asked(node) for node in self._nodes))
 
     def _told(self, settings: NodeSettings, shared: dict[str, Any]) -> NodeSettings:
         ours = settings.model_copy(update=shared | {"listen": f"{self._settings.interface}:0"})
@@ -187,7 +190,7 @@ class _Demo:
         assert self._dashboard is not None
         paid = self._chain.told(ours, self._directory)
         watched = paid.model_copy(update={"gateway": [self._dashboard.url, *self._settings.gateway]})
-        return dated(self._scenario, watched, origin_s=self._watch.origin_s)
+        return dated(self._scenario, watched, origin_s=None)
 
     @property
     def _nodes(self) -> list[Node]:

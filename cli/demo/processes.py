@@ -67,21 +67,26 @@ def flags(settings: NodeSettings) -> list[str]:
     return line
 
 
-async def start(role: str, settings: NodeSettings, directory: Path) -> Node:
-    """Start a battery or an aggregator."""
+async def start(role: str, settings: NodeSettings, directory: Path, before: Sequence[str] = ()) -> Node:
+    """Start a battery or an aggregator; `before`: words in front of its command line."""
     name = f"{role}-{settings.device_id}"
     told = settings.model_copy(update={"state_dir": directory / name})
-    made = await launch(role, name, flags(told), directory)
+    made = await launch(role, name, flags(told), directory, before, is_told=told.day_told)
     return Node(made.role, made.directory, made.process, made.log, told)
 
 
-async def launch(role: str, name: str, words: Sequence[str], directory: Path) -> Daemon:
-    """Start a daemon. Its settings are those given and no others: the environment's ETP_ variables are not passed on."""
-    state, log = directory / name, (directory / f"{name}.log").open("wb")
+async def launch(
+    role: str, name: str, words: Sequence[str], directory: Path, before: Sequence[str] = (), *, is_told: bool = False
+) -> Daemon:
+    """Start a daemon. Its settings are those given and no others: the environment's ETP_ variables are not passed on.
+
+    `is_told`: `tell` will say when its market time begins.
+    """
+    state, log = directory / name, (directory / f"{name}.log").open("ab")
     given = words if "--state-dir" in words else [*words, "--state-dir", str(state)]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli.main", role, *given),
-        stdin=asyncio.subprocess.DEVNULL,
+        *(*before, sys.executable, "-m", "cli.main", role, *given),
+        stdin=asyncio.subprocess.PIPE if is_told else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=log,
         env={name: value for name, value in os.environ.items() if not name.startswith("ETP_")},
@@ -90,17 +95,36 @@ async def launch(role: str, name: str, words: Sequence[str], directory: Path) ->
     return Daemon(role, state, process, log)
 
 
+async def asked(node: Daemon) -> None:
+    """Wait until the node is loaded and asks when market time begins. Raises NodeError."""
+    if (await _line(node)).get("asks") != "day_origin":
+        raise NodeError(node.name, "ended before it was loaded", node.log_path)
+
+
+def tell(node: Daemon, origin_s: float) -> None:
+    """Answer a node that asked: market time begins then, unix seconds."""
+    assert node.process.stdin is not None
+    node.process.stdin.write(f"{origin_s!r}\n".encode())
+    node.process.stdin.close()
+
+
 async def ready(node: Daemon) -> None:
     """Wait for the daemon's line, and keep it. Raises NodeError."""
+    node.line = await _line(node)
+    if not node.line.get("ready"):
+        raise NodeError(node.name, "ended before it was ready", node.log_path)
+
+
+async def _line(node: Daemon) -> Mapping[str, object]:
+    """What it says next on stdout; empty: it has ended."""
     assert node.process.stdout is not None
     try:
         async with asyncio.timeout(READY_S):
             line = await node.process.stdout.readline()
     except TimeoutError as error:
         raise NodeError(node.name, f"was not ready within {READY_S:g} s", node.log_path) from error
-    node.line = json.loads(line) if line else {}
-    if not node.line.get("ready"):
-        raise NodeError(node.name, "ended before it was ready", node.log_path)
+    found: Mapping[str, object] = json.loads(line) if line else {}
+    return found
 
 
 def ended(nodes: Sequence[Daemon]) -> Daemon | None:
