@@ -78,6 +78,7 @@ diagrams: setup ## draw docs/states.md from etp/state.py
 docs: diagrams ## draw the tables of docs/ from the code, and build the site
 	$(BIN)/python -m tools.protocol_tables
 	$(BIN)/python -m tools.gateway_reference
+	$(BIN)/python -m tools.mutant_tables
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 fmt: setup ## format the code

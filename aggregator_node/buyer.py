@@ -524,7 +524,9 @@ class Buyer:
         ends = code <= TerminateCode.CANNOT_DELIVER
         if promise is not None and promise.durable and ends and about in (None, promise.confirm.lot_id):
             return self._ended(affair, promise, TerminateCode(code), raw, now)
-        if about and code in REFUNDS:  # of a trade of ours? the journal knows
+        if about and code in REFUNDS:  # of a trade of ours? the journal knows, but for one that is on its way there
+            if self._traded.get(affair.battery.device_id, (NO_LOT, b""))[0] == about:
+                return self._undelivered(affair, raw, now)
             subject = trade_subject(affair.battery.device_id, about)
             return [Lookup("trade", subject, affair.battery.device_id, frame, raw)]
         if code == TerminateCode.CANNOT_DELIVER and affair.battery.kept and promise is None:

@@ -12,6 +12,7 @@ from etp.clock import Now
 from etp.codes import MessageType, RejectCode, TerminateCode
 from etp.effects import Commit, Count, Effect, Envelope, Lookup, Row, Send, Settle, Write
 from etp.frame import Frame
+from etp.profile import Plain
 from etp.record import NO_LOT, lot_of
 from etp.state import AffairInput, LotState
 from etp.timing import carries_time
@@ -143,13 +144,17 @@ class Promises:
         return [Send(r.bidder, answer), *self._answer_others(affair, r, now)]
 
     def _told_short(self, commit: Commit) -> list[Effect]:
+        """The buyer may not have heard yet that it has a trade: then a refund alone would read as if there were none.
+
+        In `plain` a FINISHED names no lot, and could end another promise of that buyer.
+        """
+        names_lots = self._books.profile.name != Plain.name
+        codes = [TerminateCode.FINISHED] * names_lots + [TerminateCode.CANNOT_DELIVER]
         return [
-            Send(
-                DeviceId(int(str(row.body["bidder"]))),
-                self._books.terminate(TerminateCode.CANNOT_DELIVER, LotId(row.lot_id)),
-            )
+            Send(DeviceId(int(str(row.body["bidder"]))), self._books.terminate(code, LotId(row.lot_id)))
             for row in commit.rows
             if row.state == "short"
+            for code in codes
         ]
 
     @staticmethod

@@ -13,9 +13,9 @@ from sim.byzantine.hostile import Hostile, Impostor, Replayer
 from sim.clock import SLACK_S
 from sim.link import End
 
-BURST: Final = 1_200
-"""Bids of a flood: three of them in a minute are more than a battery remembers of one device."""
-EBB_S: Final = 18.0
+BURST: Final = 3_400
+"""Bids of a flood: more than a battery remembers of one device."""
+EBB_S: Final = 30.0
 """Between two floods, s."""
 PAUSES_S: Final = (0.004, 0.02, 0.1, 0.6)
 """After so long it bids again, s: within a lot that closes soon, or late."""

@@ -31,6 +31,7 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType(
         "duplicate": "what came before, byte for byte, changes nothing (design §4, Repetition; §5, counters)",
         "limits": "every table and queue stays below its limit (design §4, Sessions and limits)",
         "raised": "whatever peers say, no core raises (style, Errors)",
+        "liveness": "once all is well, what was begun comes to an end (`sim.liveness`; design §4, The promise)",
     }
 )
 """name → what must hold, and where that is decided."""

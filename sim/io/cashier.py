@@ -146,20 +146,20 @@ class Cashier:
             if found is None:
                 if lot_id not in states or states[lot_id].state == "settled":
                     yield Violation(
-                        "settlement", battery, f"lot {lot_id} is sold, and is neither on the chain nor owed there"
+                        "settled_once", battery, f"lot {lot_id} is sold, and is neither on the chain nor owed there"
                     )
                 continue
             terms = (int(str(row.body["bidder"])), owed)
             if (found.aggregator, found.amount) != terms:
                 yield Violation(
-                    "settlement", battery, f"lot {lot_id} costs {terms}; paid was {(found.aggregator, found.amount)}"
+                    "settled_once", battery, f"lot {lot_id} costs {terms}; paid was {(found.aggregator, found.amount)}"
                 )
             if found.status == TradeStatus.PAID:
                 paid += found.amount - found.amount * FEE_BPS // 10_000
         earned = self.market.earned(battery)
         if earned != paid:
             said = f"its token account holds {earned} µ; the trades that it sold brought {paid} µ"
-            yield Violation("settlement", battery, said)
+            yield Violation("settled_once", battery, said)
 
 
 def _pair(world: World, node: Node[Any]) -> KeyPair:

@@ -318,6 +318,16 @@ def test_a_refund_of_a_finished_trade_is_kept(house: House) -> None:
     assert refund.hex() in [row.body.get("terminate") for row in house.rows]
 
 
+def test_a_refund_right_behind_its_finished_is_kept(house: House) -> None:
+    """Before the trade's row is durable: the journal cannot be asked yet."""
+    house.wins(1)
+    house.hold = True
+    house.ends(TerminateCode.FINISHED, 1.2)
+    refund = house.ends(TerminateCode.CANNOT_DELIVER, 1.2)
+    house.hold = False
+    assert refund.hex() in [row.body.get("terminate") for row in house.rows]
+
+
 def test_any_refund_of_a_finished_trade_is_kept(house: House) -> None:
     """TIMEOUT after FINISHED is as good a refund on the chain as CANNOT_DELIVER; and it is the battery's equivocation."""
     house.wins(1)

@@ -422,6 +422,17 @@ def test_a_bid_of_the_life_before_is_late(house: House, hand: Hand) -> None:
     assert codes(house.give(bid)) == ["REJECT LATE"]
 
 
+def test_who_never_heard_of_its_trade_hears_of_it_before_the_refund(house: House, hand: Hand) -> None:
+    """Its FINISHED was lost: CANNOT_DELIVER alone would read as if there had been no trade, and the chain pays it all the same."""
+    house.traded(hand)
+    before = len(house.sent)
+    house.do(house.desk.fail(FailureCode.INVERTER, at(house.second)))
+    told = [
+        frame.termination_code for _, frame, _ in house.sent[before:] if frame.message_type == MessageType.TERMINATE
+    ]
+    assert told == [FINISHED, CANNOT_DELIVER]
+
+
 def test_a_confirm_whose_commit_failed_is_answered_when_it_comes_again(house: House, hand: Hand) -> None:
     """The disk failed, the refund that said so was lost with the session: the same Confirm again must not get silence."""
     accept = house.accepted(hand)

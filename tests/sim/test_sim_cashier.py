@@ -68,9 +68,9 @@ def test_a_battery_that_is_paid_otherwise_is_told() -> None:
     index, trade = next((n, row) for n, row in enumerate(battery.disk.rows) if row.kind == "trade")
     changed = int(str(trade.body["paid_micro"])) + 1
     battery.disk.rows[index] = Row(*trade[:4], dict(trade.body) | {"paid_micro": str(changed)}, *trade[5:])
-    assert [each.name for each in made.violations()] == ["settlement"]
+    assert [each.name for each in made.violations()] == ["settled_once"]
     del battery.disk.rows[index]
-    assert [each.name for each in made.violations()] == ["settlement"], "it was paid for what it did not sell"
+    assert [each.name for each in made.violations()] == ["settled_once"], "it was paid for what it did not sell"
 
 
 def test_an_unpaid_trade_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
