@@ -1,6 +1,5 @@
-"""How many tests run at a time, which are measured for coverage (tracing costs half as much again), and a logger for each."""
+"""Which tests are measured for coverage (tracing costs half as much again), and a logger for each."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +14,6 @@ UNMEASURED = ("e2e", "benches", "docs", "contracts/program", "contracts/devnet",
 # How long an example takes says how busy the machine is: a test that bounds a time asserts it.
 settings.register_profile("etp", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("etp")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """`-n auto`: half as many again as there are cores, since a third of the tests' time is waiting for other processes."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores + cores // 2
 
 
 @pytest.fixture(autouse=True)
