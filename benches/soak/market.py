@@ -29,10 +29,12 @@ RESERVE_CENTS: Final = 10.0
 WORTH_CENTS: Final = (14.0, 15.0, 16.0, 17.0)
 STORE_KWH: Final = 500_000.0
 """More than can be sold in the time: a battery that is empty would soak nothing."""
-DISCHARGE_KW: Final = 1_000.0
-HORIZON_H: Final = 0.003
-"""A lot of 3 kWh, which is delivered in 11 s: some 300 trades an hour, what a home battery sells in a week. What is settled is kept for
-days, to be compared with the chain, so that at ten times the rate an hour's trades alone are more memory than the soak allows."""
+DISCHARGE_KW: Final = 10_000.0
+HORIZON_H: Final = 0.0003
+"""A lot of 3 kWh, which is delivered in about a second, before the next one is sold."""
+CLOSING_MS: Final = 10_000
+"""So a battery sells some 300 lots an hour, as many as one at home in a week. What is settled is kept for days, to be compared with the
+chain: at ten times the rate an hour's trades alone are more memory than the soak allows."""
 TRADES: Final = 20_000
 """For so many a battery is given the lamports that its settlements take."""
 EVER_S: Final = 10 * 86_400.0
@@ -48,6 +50,7 @@ def batteries(count: int) -> tuple[BessSettings, ...]:
             reserve=RESERVE_CENTS,
             mechanism=MECHANISMS[number % len(MECHANISMS)],
             increment=0.5,
+            closing_ms=CLOSING_MS,
             horizon_h=HORIZON_H,
             discharge_kw=DISCHARGE_KW,
             seed=number,
