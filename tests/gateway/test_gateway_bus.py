@@ -375,6 +375,7 @@ async def test_nodes_follow_their_gateway_or_another(
             await eventually(lambda: online(101) and online(102))
             async with connected(places[1], hello(device_id=102)) as (moved, _):
                 await feed_say(moved, Telemetry([STATUS], 0))
+                await told(first, 101)
                 async with asleep(first, monkeypatch):
                     await eventually(lambda: not online(101))
                     assert online(102)
@@ -382,6 +383,18 @@ async def test_nodes_follow_their_gateway_or_another(
                 second.parts.orphaned([102])
                 assert online(102)
         await eventually(lambda: not online(101) and not online(102))
+
+
+async def told(gateway: Running, device_id: int) -> None:
+    """A beat of the gateway's has named this node."""
+    bus = gateway.parts.bus
+    assert bus is not None
+    async with asyncio.timeout(20):
+        while True:
+            newest = await bus._client.hget(bus._beats, bus._replicas.own)
+            if newest is not None and device_id in bus_module._beat_decoder.decode(newest).devices:
+                return
+            await asyncio.sleep(0.01)  # Redis tells nobody of a hash that changed
 
 
 @asynccontextmanager
