@@ -123,6 +123,7 @@ async def _publish(parts: Parts) -> None:
     if bus is not None:
         store.on_events = told_by_bus
         bus.on_skipped, bus.on_orphans, bus.devices = stream.skipped, parts.orphaned, parts.ingest.devices_here
+        parts.ingest.on_proved = bus.hurry
 
 
 async def _serve(parts: Parts, lifecycle: Lifecycle, listening: socket.socket, link: str | None) -> None:

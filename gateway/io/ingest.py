@@ -60,6 +60,8 @@ class Ingest:
     ) -> None:
         self.store, self.clock = store, clock
         self.rules = Rules(limits, registry)
+        self.on_proved: Callable[[], None] = lambda: None
+        """Told when a node's connection became ours."""
         self.refused = 0
         """Connections that ended because of what their node did."""
         self.held_bytes = 0
@@ -120,6 +122,7 @@ class Ingest:
         self._unproven[network] -= 1
         self._unproven += Counter()  # drops the addresses that have none
         self._nodes[device_id] = connection
+        self.on_proved()
         if before is not None:
             before.carry_out(connection.feed.take_over(before.feed))
         return None

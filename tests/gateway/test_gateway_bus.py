@@ -181,8 +181,11 @@ async def test_redis_gone_and_back_empty(redis: RedisServer, monkeypatch: pytest
     monkeypatch.setattr(bus_module, "MOST_WAITING", 3)
     async with asyncio.TaskGroup() as tasks:
         joined = await join(tasks, redis.url)
+        sent = asyncio.Event()
+        joined.store.on_numbered = sent.set
         await joined.bus.number([durable(1)])
         before = (await joined.told(1))[0].seq
+        await sent.wait()  # or it would wait with the others for Redis, which was killed before it answered
         redis.stop()
         await joined.bus.number([durable(2), (None, query(1, 1)), durable(3), durable(4), (None, query(1, 2))])
         joined.store.lost = [durable(4)]
@@ -296,6 +299,17 @@ async def test_nodes_of_a_gateway_that_is_killed_are_found(redis: RedisServer) -
             assert found[0] == {101, 2**64 - 1}
             await _gateways(survivor.bus, 2)
         await survivor.bus.close()
+
+
+async def test_a_node_that_comes_hurries_the_beat(
+    redis: RedisServer, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others know at once whose it is, not when the next beat is due: here, in a minute."""
+    monkeypatch.setattr(bus_module, "BEAT_S", 60.0)
+    async with serving(tmp_path, monkeypatch, database=postgres.database(), redis=redis.url) as gateway:
+        for number in (101, 102):
+            async with connected(f"{gateway.host}:{gateway.port}", hello(device_id=number)):
+                await told(gateway, number)
 
 
 async def _gateways(bus: Bus, count: int) -> None:
