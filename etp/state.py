@@ -4,13 +4,13 @@ A *session* is one TCP connection. An *affair* is what one aggregator has going 
 device, not to the connection, and outlives it. Every state has a row, even if empty.
 """
 
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 from etp.codes import SENT_BY, MessageType, Role
 
 
-class SessionState(Enum):
+class SessionState(StrEnum):
     """Where a connection stands."""
 
     AWAITING = "awaiting"
@@ -32,7 +32,7 @@ ALIVE: Final = (OPEN, AWAITING)
 """Frames are read and sent."""
 
 
-class SessionInput(Enum):
+class SessionInput(StrEnum):
     """What moves a session besides frames."""
 
     FAREWELL = "farewell"
@@ -64,7 +64,7 @@ SESSION: Final[dict[SessionState, dict[SessionInput, SessionState]]] = {
 }
 
 
-class AffairState(Enum):
+class AffairState(StrEnum):
     """What an aggregator has going at a battery: at most one thing."""
 
     NONE = "none"
@@ -76,7 +76,7 @@ class AffairState(Enum):
     """A Confirm that counts is being made durable (battery), or is unanswered (aggregator)."""
 
 
-class AffairInput(Enum):
+class AffairInput(StrEnum):
     """What moves an affair."""
 
     TAKES_PART = "takes part"
@@ -110,7 +110,7 @@ AFFAIR: Final[dict[AffairState, dict[AffairInput, AffairState]]] = {
 }
 
 
-class LotState(Enum):
+class LotState(StrEnum):
     """States of a lot (design §4)."""
 
     OPEN = "open"

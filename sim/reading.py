@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from aggregator_node.build import portfolio_of
 from bess_node.build import battery_spec, pricing_of, rules_of
 from bess_node.desk import Desk
@@ -17,6 +19,8 @@ from sim.scheduler import EPOCH_US
 
 if TYPE_CHECKING:
     from sim.world import World
+
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 WORST_CLOCK_US: Final = 10_000_000
 """A row's time may be behind true time by as much as clocks are ever set back, µs: meanwhile the sun shines."""
@@ -76,7 +80,7 @@ def digest_of(nodes: Iterable[Node[Any]]) -> str:
     digest = sha256()
     for node in nodes:
         for row in node.disk.rows:
-            digest.update(repr((row.kind, row.lot_id, row.state, row.time_us, *row.body.values())).encode())
+            digest.update(_encode((row.kind, row.lot_id, row.state, row.time_us, *row.body.values())))
         for bid in node.disk.bids:
-            digest.update(repr(tuple(bid)).encode())
+            digest.update(_encode(bid))
     return digest.hexdigest()
