@@ -8,9 +8,9 @@ from etp.bucket import Bucket
 from etp.codes import MessageType
 from etp.effects import Envelope, Row
 from etp.frame import Frame
-from etp.record import lot_of
+from etp.record import lot_of, message_id_of
 from etp.state import AffairInput, AffairState, next_affair
-from etp.units import MicroPerKwh, MonotonicS, Wh
+from etp.units import MICRO_PER_CENT, MicroPerKwh, MonotonicS, Wh
 
 BIDS_PER_S: Final = 40.0
 BID_BURST: Final = 80.0
@@ -84,6 +84,16 @@ class Affair:
     """When the battery last said something, or was last asked."""
     warned: bool = False
     """That its clock is off."""
+
+    @property
+    def offered(self) -> MicroPerKwh:
+        """What the live bid offers; 0: there is none."""
+        return MicroPerKwh(round(self.bid.frame.bid_price * MICRO_PER_CENT)) if self.bid is not None else MicroPerKwh(0)
+
+    @property
+    def bid_id(self) -> int:
+        """The id under which the live bid left; 0: there is none."""
+        return message_id_of(self.bid.raw) if self.bid is not None and self.bid.raw is not None else 0
 
     def move(self, cause: AffairInput) -> None:
         """Take a step of the table."""

@@ -2,7 +2,8 @@
 
 import random
 
-from aggregator_node.buyer import Buyer, Purse
+from aggregator_node.books import Purse
+from aggregator_node.buyer import Buyer
 from aggregator_node.portfolio import Portfolio
 from aggregator_node.settings import AggregatorSettings
 from aggregator_node.strategy import STRATEGIES

@@ -31,7 +31,7 @@ QUANTUM: Final = Wh(60)
 FEWEST_QUANTA: Final = 2
 """120 Wh: below 100 Wh a battery opens no lot by default (design §4)."""
 NOTICE_S: Final = 0.020
-"""Buyers take up to this to notice a lot: what `aggregator_node.buyer.LOOK_S` lets pass."""
+"""Buyers take up to this to notice a lot: what `aggregator_node.books.LOOK_S` lets pass."""
 DELAY_S: Final = 0.0015
 """Median one-way delay: one machine or a LAN."""
 DELAY_SPREAD: Final = 0.5

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from aggregator_node.buyer import REPLIES_KEPT, Buyer
+from aggregator_node.books import REPLIES_KEPT
+from aggregator_node.buyer import Buyer
 from aggregator_node.directory import MAX_BATTERIES
 from bess_node.affairs import CONFIRMS_REMEMBERED
 from bess_node.desk import Desk
@@ -16,8 +17,8 @@ from etp.session import Session
 
 _BOOKS: Final = attrgetter("_books")
 _AFFAIRS: Final = attrgetter("_books.affairs._table")
-_BATTERIES: Final = attrgetter("_affairs")
-_DUE: Final = attrgetter("_agenda._heap")
+_BATTERIES: Final = attrgetter("books.affairs")
+_DUE: Final = attrgetter("books.agenda._heap")
 
 
 class Size(NamedTuple):

@@ -7,7 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from aggregator_node.buyer import LOOK_S, Buyer
+from aggregator_node.books import LOOK_S
+from aggregator_node.buyer import Buyer
 from aggregator_node.portfolio import Portfolio
 from aggregator_node.strategy import STRATEGIES, LotView, price
 from aggregator_node.worth import Constant, Recorded
@@ -274,10 +275,10 @@ def test_rejects() -> None:
 def test_too_little_waits_for_the_next_half_hour() -> None:
     """What is left of a half-hour's demand is less than the battery sells: no bid for 5 s, unless another half-hour begins."""
     d = Desk()
-    d.buyer.worth = Recorded(
+    d.buyer.books.worth = Recorded(
         PriceSeries(0.0, (200_000,) * 4), MarketClock(at(1.0).monotonic_s, 0.0, 1800.0), 200_000, 0.0, 1
     )
-    d.buyer.portfolio = Portfolio(Wh(9000), period_demand=Wh(70))
+    d.buyer.books.portfolio = Portfolio(Wh(9000), period_demand=Wh(70))
     d.open(1.0)
     assert d.sent[-1].required_energy_amount == 0.07
     d.give(messages.reject(BESS, RejectCode.INSUFFICIENT, refused=12.5, ask=125_000, available=6000), 1.1)
