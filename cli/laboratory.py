@@ -106,7 +106,8 @@ class Laboratory:
             if made.version == self._version
             else f", of other code than this ({self._version}): --fresh makes them anew"
         )
-        self.notes.append(f"{chosen.name}: the results that were there, of {made.version}{current}")
+        took = f", which took {made.took}" if made.took else ""
+        self.notes.append(f"{chosen.name}: the results that were there, of {made.version}{took}{current}")
         try:
             return result_of(chosen, made, table)
         except Exception as error:  # of whatever kind: they may be those of a code that counted otherwise
@@ -124,9 +125,9 @@ class Laboratory:
 
         began_s = perf_counter()
         table = runner.run(chosen, work.scale, work.seed, self._pool, progress)
-        by = f"a Dask cluster at {work.dask}" if work.dask else f"{work.processes} processes"
-        self.notes.append(f"{chosen.name}: {perf_counter() - began_s:.1f} s by {by}")
-        made = Made(chosen.name, work.scale, work.seed, self._version)
+        seconds, processes = perf_counter() - began_s, None if work.dask else work.processes
+        made = Made(chosen.name, work.scale, work.seed, self._version, seconds, processes)
+        self.notes.append(f"{chosen.name}: took {made.took}")
         files.write(directory, made, table)
         return result_of(chosen, made, table)
 

@@ -7,19 +7,17 @@ but what the rule allows, and is shown beside it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from random import Random
 from typing import Final, NamedTuple
 
-from aggregator_node.strategy import STRATEGIES
 from bess_node.pricing import legal_reserve
 from etp.units import DeviceId, MessageId, MicroPerKwh, MonotonicS, Wh, money
-from lab.bidding import PLAYS
 from lab.experiment import Row
 from lab.ledger import TARIFFS
 from lab.play import Rules
-from lab.seats import Part, Sale, Seat, awards_of, contest, gain
+from lab.seats import Sale, awards_of, contest, gain, in_equilibrium
 from lab.tape import Tape, TapeLot
 from lab.tournament import equilibrium, third
+from lab.welfare import best_welfare
 from market.auction import Bid
 from market.mechanisms import MECHANISMS
 
@@ -70,33 +68,16 @@ class Findings(NamedTuple):
         }
 
 
-Limit = Callable[[Part, MicroPerKwh], MicroPerKwh]
-
-
-def honest(mechanism: str, factor: float = 1.0) -> Limit:
-    """The equilibrium limit, or so much of the way to it."""
-    play = PLAYS[mechanism]
-
-    def limit(part: Part, value: MicroPerKwh) -> MicroPerKwh:
-        reserve = part.known.reserve
-        if value < reserve:
-            return MicroPerKwh(0)
-        return MicroPerKwh(reserve + round((play.limit(part.known, value) - reserve) * factor))
-
-    return limit
-
-
 def audited(
     tape: Tape, rules: Rules, *, factor: float = 1.0, reserve_of: Callable[[TapeLot], MicroPerKwh] | None = None
 ) -> Findings:
     """The tape in equilibrium, but for place 0, which goes `factor` of the way, and the reserve, if it is not the base."""
-    seat = Seat(STRATEGIES[PLAYS[rules.play].strategy].fresh(), Random(0), honest(rules.play, factor))
-    other, gained = equilibrium(rules.play), [0, 0, 0]
+    seat, other, gained = in_equilibrium(rules.play, factor), equilibrium(rules.play), [0, 0, 0]
     offered = sold = paid = welfare = best = too_dear = too_cheap = invented = 0
     for lot in tape.lots:
         reserve = reserve_of(lot) if reserve_of is not None else TARIFFS.base
         for _, sales in contest((lot,), rules, reserve, seat, other):
-            offered, best = offered + lot.energy, best + best_welfare(lot, rules)
+            offered, best = offered + lot.energy, best + best_welfare(lot, rules, TARIFFS.base)
             invented += sum(invented_gain(sale, rules) for sale in sales)
             for award in awards_of(sales):
                 value = lot.values[int(award.bid.bidder)]
@@ -105,18 +86,6 @@ def audited(
                 too_dear, too_cheap = too_dear + (award.paid > value), too_cheap + (award.paid < reserve)
                 gained[third(lot)] += gain(value, award) if award.bid.bidder == 0 else 0
     return Findings(offered, sold, paid, welfare, best, too_dear, too_cheap, tuple(gained), invented)
-
-
-def best_welfare(lot: TapeLot, rules: Rules) -> int:
-    """The energy to those who value it most, as much as each wants, and none below what it is worth to the owner: µ above that."""
-    left, each, total = lot.energy, rules.wanted(lot.energy), 0
-    for value in sorted(lot.values[: rules.buyers], reverse=True):
-        part = Wh(min(left, each))
-        if value <= TARIFFS.base or part <= 0:
-            break
-        total += money(MicroPerKwh(value - TARIFFS.base), part)
-        left = Wh(left - part)
-    return total
 
 
 def invented_gain(sale: Sale, rules: Rules) -> int:
@@ -152,19 +121,26 @@ def raised(share: float) -> Callable[[TapeLot], MicroPerKwh]:
 
 
 def lies(tape: Tape, rules: Rules) -> Iterator[tuple[str, float, Findings]]:
-    """(who lies, how much, what came of it): nobody, a bidder, the owner's reserve."""
+    """(who lies, how much, what came of it): nobody, a bidder, the owner's reserve where buyers want the lot whole."""
     yield "nobody", 1.0, audited(tape, rules)
     for factor in FACTORS:
         yield "bidder", factor, audited(tape, rules, factor=factor)
-    for share in RESERVES:
+    for share in RESERVES if rules.demand == "added" else ():
         yield "reserve", share, audited(tape, rules, reserve_of=raised(share))
 
 
-def rows_of(tape: Tape, mechanisms: Iterable[str], counts: Iterable[int], number: int) -> list[Row]:
-    """All of it, by mechanism and number of buyers, who all want each lot whole."""
+def rows_of(tape: Tape, cases: Iterable[Rules], number: int) -> list[Row]:
+    """All of it, by mechanism, demand and number of buyers."""
     return [
-        {"mechanism": mechanism, "buyers": buyers, "liar": liar, "share": share, "tape": number, **found.row()}
-        for mechanism in mechanisms
-        for buyers in counts
-        for liar, share, found in lies(tape, Rules(mechanism, buyers, "added"))
+        {
+            "mechanism": rules.play,
+            "demand": rules.demand,
+            "buyers": rules.buyers,
+            "liar": liar,
+            "share": share,
+            "tape": number,
+            **found.row(),
+        }
+        for rules in cases
+        for liar, share, found in lies(tape, rules)
     ]

@@ -3,43 +3,41 @@
 Recorded days, margins drawn anew; every mechanism with its equilibrium, one to ten buyers, demand held constant and split, or added.
 """
 
-from collections.abc import Callable, Iterator
 from typing import Final
 
 import pyarrow as pa
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
+from scipy import stats
 
 from lab.bidding import AUCTIONS, PLAYS, TAKING
-from lab.drawing import LOOKS, QUIET, axes_of, look
-from lab.experiment import Cell, Check, Experiment, Figure, Row, Scale, TableOf
-from lab.ledger import TARIFFS, Series, Way, drawings, rows_of, series_of
+from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf
+from lab.ledger import TARIFFS, drawings, rows_of
 from lab.play import Demand, Rules
-from lab.shown import BEST, CENT, DRAWINGS, Found, band, bare, cents, feed_in, gains, legend_below, middle
+from lab.rivals import COUNTS, DEMANDS, EXACT, FLAT, TITLES, is_equilibrium, posted, read, ways
+from lab.rivals_drawn import draw_income, draw_price
+from lab.rivals_told import METHOD, said
+from lab.shown import (
+    BEST,
+    CENT,
+    DRAWINGS,
+    Found,
+    aggregators,
+    bare,
+    efficiency,
+    efficient,
+    gains,
+    middle,
+    rational,
+)
 from lab.statistics import Interval
 from lab.tape import MOST_BUYERS, recorded_tape
 
 NAME: Final = "competition"
-COUNTS: Final = range(1, MOST_BUYERS + 1)
-DEMANDS: Final[tuple[Demand, ...]] = ("split", "added")
-EXACT: Final = (1, 2, 4, 6, 8, 10)
-"""Numbers of buyers whose split wants make the lot without a remainder: bidding one's value in uniform is an equilibrium there."""
-SIZES: Final[dict[Scale, tuple[int, int]]] = {"quick": (2, 2), "full": (20, 8)}
+SIZES: Final[dict[Scale, tuple[int, int]]] = {"quick": (4, 3), "full": (20, 8)}
 """(tasks, drawings of the recorded days in each)."""
-TITLES: Final = {"split": "demand held constant and split", "added": "demand added by each buyer"}
-FLAT: Final = "best flat price"
-
-APART: Final = 0.09
-"""Between the markers of two auctions, in aggregators: they earn so nearly the same that they would hide each other."""
-
-
-def ways() -> Iterator[Way]:
-    """All that are compared."""
-    for demand in DEMANDS:
-        for buyers in COUNTS:
-            yield from (Way(Rules(play, buyers, demand)) for play in PLAYS)
-            yield Way(Rules("vickrey", buyers, demand), BEST)
-    yield Way(Rules(TAKING[0], 1), FLAT)
+TAIL: Final = float(stats.norm.sf(4.0))
+"""Of chance alone, one side, as in the checks of theory: 4 standard errors, and by Student's t more where there are few drawings."""
+RESOLVED: Final = 0.1 * CENT
+"""An equality that could be off by more than this, µ/kWh, is not decided: about half of what a rival adds to the best reserve."""
 
 
 def run(seed: int, first: int, drawings: int) -> list[Row]:
@@ -52,11 +50,6 @@ def run(seed: int, first: int, drawings: int) -> list[Row]:
     return rows
 
 
-def read(table: pa.Table) -> Found:
-    """By play, demand, buyers and reserve."""
-    return series_of(table, ("play", "demand", "buyers", "reserve"))
-
-
 # -- what must hold
 
 
@@ -65,12 +58,15 @@ def checks(table: pa.Table) -> list[Check]:
     found = read(table)
     return [
         *(_two_pay_more(found, play, demand) for demand in DEMANDS for play in AUCTIONS),
+        _same_best_reserve(found),
         *(_many_pay_no_less(found, demand) for demand in DEMANDS),
         *(_auction_beats_taking(found, play) for play in AUCTIONS),
         _taking_earns_the_tariff(found),
         *(_against_posted(found, reserve) for reserve in (FLAT, BEST)),
-        _same_best_reserve(found),
-        _equivalent(found),
+        *(_equivalent(found, play) for play in ("first-price", "uniform")),
+        _near(found),
+        rational(found.values()),
+        *(_efficient(found, play) for play in AUCTIONS),
     ]
 
 
@@ -102,7 +98,7 @@ def _taking_earns_the_tariff(found: Found) -> Check:
 
 
 def _against_posted(found: Found, reserve: str) -> Check:
-    theirs = found[_posted_key(reserve)]
+    theirs = found[posted(reserve)]
     name = f"vickrey with two buyers and the plain reserve earns more than one buyer at the {reserve}"
     return gains(name, found["vickrey", "split", 2, "fixed"], theirs, unit=DRAWINGS)
 
@@ -112,83 +108,51 @@ def _same_best_reserve(found: Found) -> Check:
     return gains(f"both with the {BEST} as the reserve, two buyers earn more than one", ours, theirs, unit=DRAWINGS)
 
 
-def _equivalent(found: Found) -> Check:
-    """Revenue equivalence (Myerson 1981): what stays between the auctions is the english increment."""
-    increment = Rules("english", 1).increment
-    apart = [
-        found[play, demand, buyers, "fixed"].over(found["vickrey", demand, buyers, "fixed"]).estimate
-        for play in AUCTIONS
+def _apart(found: Found, play: str) -> list[Interval]:
+    """From vickrey, wherever both are played in equilibrium: revenue equivalence (Myerson 1981) says that nothing is between them."""
+    return [
+        found[play, demand, buyers, "fixed"].over(found["vickrey", demand, buyers, "fixed"])
         for demand in DEMANDS
         for buyers in COUNTS
         if is_equilibrium(play, demand, buyers)
     ]
-    worst = max(apart, key=abs)
-    name = "where the strategies are an equilibrium, all auctions earn the same within one increment"
-    return Check(
-        name, abs(worst) <= increment, f"at most {abs(worst) / CENT:.3f} of {increment / CENT:.3f} c/kWh apart"
+
+
+def _equivalent(found: Found, play: str) -> Check:
+    """By no more than chance and the rounding of bids to whole µ, where chance leaves little room."""
+    apart = _apart(found, play)
+    errors = float(stats.t.isf(TAIL, apart[0].clusters - 1))
+    widest = max(one.error for one in apart) * errors
+    worst = max(apart, key=lambda one: abs(one.estimate) / (errors * one.error + 1))
+    allowed = errors * worst.error + 1
+    said = (
+        f"where they are least alike, {abs(worst.estimate) / CENT:.3f} of {allowed / CENT:.3f} c/kWh that chance allows"
     )
+    if widest > RESOLVED:
+        said = f"not decided: too few drawings, chance alone allows {widest / CENT:.2f} c/kWh"
+    name = f"where both are an equilibrium, {play} earns what vickrey does"
+    return Check(name, abs(worst.estimate) <= allowed and widest <= RESOLVED, said)
 
 
-def is_equilibrium(play: str, demand: Demand, buyers: int) -> bool:
-    """Whether theory knows that nobody gains by bidding otherwise (`lab.bidding`)."""
-    return play != "uniform" or demand == "added" or buyers in EXACT
+def _near(found: Found) -> Check:
+    """The price of an english lot stops one increment below the second value at worst, or above it."""
+    increment = Rules("english", 1).increment
+    worst = max(max(abs(one.low), abs(one.high)) for one in _apart(found, "english"))
+    name = "where both are an equilibrium, english earns what vickrey does within one increment"
+    return Check(name, worst <= increment, f"at most {worst / CENT:.3f} of {increment / CENT:.3f} c/kWh apart")
 
 
-def _posted_key(reserve: str) -> tuple[Cell, ...]:
-    # One buyer that is told its price: under any mechanism it pays the reserve.
-    return ("vickrey", "split", 1, BEST) if reserve == BEST else (TAKING[0], "split", 1, FLAT)
+def _efficient(found: Found, play: str) -> Check:
+    each = {
+        f"{aggregators(buyers)}, {TITLES[demand]}": found[play, demand, buyers, "fixed"]
+        for demand in DEMANDS
+        for buyers in COUNTS
+        if is_equilibrium(play, demand, buyers)
+    }
+    return efficient(play, each)
 
 
 # -- what is shown
-
-Reading = Callable[[Series], Interval]
-"""What of a way is drawn."""
-
-
-def draw_income(table: pa.Table, canvas: Canvas) -> None:
-    """Income by number of aggregators."""
-    found = read(table)
-    panels = _panels(found, canvas, "income, c per kWh offered", Series.income)
-    for axes in panels:
-        posted = found[_posted_key(BEST)].income().estimate / CENT
-        axes.axhline(posted, color=QUIET, linestyle="--", linewidth=1, label="one buyer at the best price per lot")
-        feed_in(axes)
-    legend_below(canvas, panels[0])
-
-
-def draw_price(table: pa.Table, canvas: Canvas) -> None:
-    """Price by number of aggregators."""
-    panels = _panels(read(table), canvas, "price paid, c per kWh sold", Series.price_paid)
-    for axes in panels:
-        axes.axhline(TARIFFS.base / CENT, color=QUIET, linewidth=1, label="reserve: feed-in and wear")
-    legend_below(canvas, panels[0])
-
-
-def _panels(found: Found, canvas: Canvas, quantity: str, reading: Reading) -> list[Axes]:
-    """Constant demand beside added demand, on one scale."""
-    panels = [
-        axes_of(canvas, (1, 2, index + 1), x="aggregators", y=quantity, title=TITLES[demand])
-        for index, demand in enumerate(DEMANDS)
-    ]
-    for axes, demand in zip(panels, DEMANDS, strict=True):
-        for place, play in enumerate((*AUCTIONS, *TAKING)):
-            shown = [reading(found[play, demand, buyers, "fixed"]) for buyers in COUNTS]
-            _line(axes, play, demand, shown, aside=(place - 1.5) * APART if play in AUCTIONS else 0.0)
-        axes.set_xticks(list(COUNTS))
-    low = min(axes.get_ylim()[0] for axes in panels)
-    high = max(axes.get_ylim()[1] for axes in panels)
-    for axes in panels:
-        axes.set_ylim(low, high)
-    return panels
-
-
-def _line(axes: Axes, play: str, demand: Demand, shown: list[Interval], *, aside: float) -> None:
-    style = LOOKS.get(play, look(5))
-    band(axes, [buyers + aside for buyers in COUNTS], shown, play, style)
-    unsure = [buyers for buyers in COUNTS if not is_equilibrium(play, demand, buyers)]
-    hollow = [shown[buyers - 1].estimate / CENT for buyers in unsure]
-    where = [buyers + aside for buyers in unsure]
-    axes.plot(where, hollow, color="white", markeredgecolor=style.colour, marker=style.marker, linestyle="")
 
 
 def _income_rows(table: pa.Table) -> list[tuple[str, ...]]:
@@ -216,48 +180,16 @@ def _gain_rows(table: pa.Table) -> list[tuple[str, ...]]:
     return rows
 
 
-def said(table: pa.Table) -> str:
-    """The finding, from the numbers."""
+def _welfare_rows(table: pa.Table) -> list[tuple[str, ...]]:
     found = read(table)
-    one, two, ten = (found["english", "split", buyers, "fixed"] for buyers in (1, 2, MOST_BUYERS))
-    gained, more, added = two.over(one), ten.over(two), found["english", "added", MOST_BUYERS, "fixed"].over(two)
-    best, flat = (found[_posted_key(reserve)] for reserve in (BEST, FLAT))
-    pure = found["vickrey", "split", 2, BEST].over(best)
-    random, asked = (found[play, "split", 2, "fixed"] for play in reversed(TAKING))
-    taken = found[TAKING[1], "split", MOST_BUYERS, "fixed"].over(random)
-    held = "holds" if gained.above_zero else "does not hold"
-    share = gained.estimate / ten.over(one).estimate
-    return f"""The hypothesis {held} on these days: with the same demand split between two aggregators instead of one, an english
-auction earns the owner {cents(gained)} more per kWh offered (95 % interval; from {middle(one)} to {middle(two)} c). The
-second aggregator makes {share:.0%} of the difference that ten make: ten with that same demand earn {cents(more)} more
-than two, and ten who each bring a demand of their own {cents(added)} more.
+    rows = []
+    for demand in DEMANDS:
+        for play in PLAYS:
+            of = [found[play, demand, buyers, "fixed"] for buyers in COUNTS]
+            wrong = (str(sum(series.too_dear for series in of)), str(sum(series.too_cheap for series in of)))
+            rows.append((play, TITLES[demand], *(efficiency(of[n - 1]) for n in (1, 2, 4, MOST_BUYERS)), *wrong))
+    return rows
 
-Most of that is information, not margin. Buyers know what a half-hour is worth and the owner's reserve does not: alone,
-a buyer pays the reserve of {TARIFFS.base / CENT:.2f} c in the dearest hour too, and two bid each other up to what they
-both know. An owner who knew each half-hour's price and the range of the margins and named its best price to a single
-buyer would earn {middle(best)} c, and one who could only name one price for all hours, the best in hindsight,
-{middle(flat)} c. With that knowledge as the reserve both times, the second buyer adds {cents(pure)}.
-
-Taking the first bid above the reserve earns {middle(asked)} c when buyers answer it well, who then all bid the reserve:
-what feeding in earns ({TARIFFS.feed_in / CENT:.2f} c). If they bid at random between reserve and value, it earns
-{middle(random)} c with two buyers, and ten bring {cents(taken)} more than two."""
-
-
-METHOD: Final = f"""A *tape* holds lots, values, and when who hears of them, never bids: the two recorded days (100 half-hours, Agile
-tariff, May 2020), the lots of a home's battery, and margins of 0 to 15 % drawn independently per buyer and lot. Every
-way of selling plays the same tape; whoever buys, the same energy is offered, and income is (paid − wear × sold +
-feed-in × unsold) / offered, with {TARIFFS.feed_in / CENT:.2f} c/kWh feed-in, {TARIFFS.wear / CENT:.2f} c/kWh wear,
-and their sum as the reserve. What is not sold in its half-hour is fed in.
-
-*Split*: all buyers together want twice the lot, however many they are. *Added*: each wants the whole lot. Winners and
-prices are decided by `market`, bids are made by the shipped strategies up to a limit that is the mechanism's
-equilibrium (`lab/bidding.py`: Vickrey 1961; Weber 1983; Krishna, *Auction Theory*, ch. 2 and 15), which supposes that
-buyers know how many they are and how margins are spread. One case has no closed form: with demand split among 3, 5, 7
-or 9 buyers, whoever wins the last part of a uniform lot sets the price itself and would do better to bid less than its
-value. Values are bid all the same (hollow markers, * in the table), which flatters uniform there.
-
-Intervals are 95 % BCa bootstraps over drawings of the margins; differences are taken on the same tape first (Efron &
-Tibshirani, 1993). They say how sure the numbers are *for these two days*; the experiment `years` draws days as well."""
 
 COMPETITION: Final = Experiment(
     name=NAME,
@@ -271,14 +203,16 @@ COMPETITION: Final = Experiment(
             "income",
             "Income by number of aggregators",
             draw_income,
-            "Recorded days; bands are 95 % intervals. Hollow: no equilibrium.",
+            "Recorded days, the reserve at feed-in and wear; bars are 95 % intervals, for these two days' prices. The four auctions "
+            "earn nearly the same, so their markers stand side by side. Hollow: no equilibrium. The axis does not begin at 0.",
         ),
         Figure(
             "price",
             "Price by number of aggregators",
             draw_price,
-            "Recorded days; bands are 95 % intervals. Hollow: no equilibrium. In every auction one buyer pays the reserve. With "
-            "more buyers somebody wants cheap half-hours too: that raises the income and lowers the mean of the prices paid.",
+            "Recorded days, as above; the axis does not begin at 0. In every auction one buyer pays the reserve. With more buyers "
+            "somebody wants cheap half-hours too: that raises the income and lowers the mean of the prices paid, and that is why random "
+            "bids fall. A higher reserve sells fewer and dearer kWh, so that prices alone do not say what an owner earns.",
         ),
     ),
     tables=(
@@ -295,6 +229,19 @@ COMPETITION: Final = Experiment(
             ("play", "demand", "2 over 1", "4 over 2", "10 over 4"),
             _gain_rows,
             "95 % BCa intervals.",
+        ),
+        TableOf(
+            "welfare",
+            "Who has the energy in the end, and whether anybody loses by it",
+            (
+                "play",
+                "demand",
+                *(f"efficiency, {n}" for n in (1, 2, 4, MOST_BUYERS)),
+                "awards above value",
+                "awards below feed-in and wear",
+            ),
+            _welfare_rows,
+            "Efficiency with so many buyers; awards of all numbers of buyers.",
         ),
     ),
     method=METHOD,

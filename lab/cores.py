@@ -1,8 +1,9 @@
 """A lot of a tape, played by the full cores: the shipped desk and buyers with their sessions, journals and promises, in `sim.World`.
 
-What `lab.play` says of a lot must be what these sell it for, to the Wh and the µ. A lot is compared that is sold to its end
-in one auction: then a buyer's limit does not change, and the daemons' own settings say all that a buyer of the tape knows. All
-buyers are equally far and notice at once, so that the order of bids is the order of buyers in both.
+What `lab.play` says of a lot must be what these sell it for, to the Wh and the µ. A lot is compared only if it is sold to its end
+in one auction: then a buyer's limit does not change, and the daemons' own settings say all that a buyer of the tape knows. Lots sold
+in several, the rest of one becoming the next, never come through here. All buyers are equally far and notice at once, so that the
+order of bids is the order of buyers in both.
 """
 
 from typing import Final, NamedTuple

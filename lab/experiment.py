@@ -6,7 +6,7 @@ made again anywhere, on any number of cores.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Final, Literal, NamedTuple, get_args
 
 from matplotlib.figure import Figure as Canvas
 from pyarrow import Table
@@ -15,6 +15,9 @@ Scale = Literal["quick", "full"]
 """``quick`` takes seconds, for tests and a first look; ``full`` is what the report publishes."""
 
 SCALES: tuple[Scale, ...] = get_args(Scale)
+
+WHOLE_S: Final = 10.0
+"""From here on tenths of a second say nothing."""
 
 Cell = int | float | str | bool
 """A value in a row: prices as whole µ/kWh, energy as whole Wh, money as whole µ; floats for statistics alone."""
@@ -97,6 +100,20 @@ class Made:
     seed: int
     version: str
     """Of the code: what git calls it, or the package's."""
+    seconds: float | None = None
+    """What it took by the wall clock, s; None: not known."""
+    processes: int | None = None
+    """How many of one machine shared the work; None: not known, or a cluster's."""
+
+    @property
+    def took(self) -> str:
+        """As a page says it: "612 s on 2 processes"; empty where it is not known."""
+        if self.seconds is None:
+            return ""
+        shown = f"{self.seconds:,.{0 if self.seconds >= WHOLE_S else 1}f} s"
+        if self.processes is None:
+            return f"{shown} on a cluster"
+        return f"{shown} on {self.processes} process{'es' if self.processes > 1 else ''}"
 
     @property
     def command(self) -> str:

@@ -9,10 +9,12 @@ from lab.equality import EXPERIMENTS as EQUALITY
 from lab.experiment import Experiment
 from lab.hours import EXPERIMENTS as HOURS
 from lab.limits import EXPERIMENTS as LIMITS
+from lab.margins import EXPERIMENTS as MARGINS
 from lab.misreports import EXPERIMENTS as AUDIT
 from lab.network import EXPERIMENTS as NETWORK
 from lab.pricing import EXPERIMENTS as PRICING
-from lab.sensitivity import EXPERIMENTS as SENSITIVITY
+from lab.reserve_rules import EXPERIMENTS as RESERVES
+from lab.share import EXPERIMENTS as SHARE
 from lab.strategies import EXPERIMENTS as STRATEGIES
 from lab.theory.study import EXPERIMENTS as THEORY
 from lab.timing import EXPERIMENTS as TIMING
@@ -24,7 +26,9 @@ _ALL: Final[tuple[Experiment, ...]] = (
     *COMPETITION,
     *YEARS,
     *HOURS,
-    *SENSITIVITY,
+    *RESERVES,
+    *SHARE,
+    *MARGINS,
     *NETWORK,
     *TIMING,
     *LIMITS,

@@ -12,7 +12,21 @@ from lab.drawing import axes_of, look
 from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf
 from lab.ledger import TARIFFS, Series, Way, drawings, rows_of, series_of
 from lab.play import Rules
-from lab.shown import BEST, DRAWINGS, Found, band, bare, cents, feed_in, legend_below, middle, nothing
+from lab.shown import (
+    BEST,
+    CENT,
+    DRAWINGS,
+    Found,
+    band,
+    bare,
+    cents,
+    feed_in,
+    is_nothing,
+    legend_below,
+    middle,
+    nothing,
+    rational,
+)
 from lab.tape import Making, Tape, recorded_tape
 
 SIZES: Final[dict[Scale, tuple[int, int]]] = {"quick": (1, 4), "full": (8, 8)}
@@ -109,9 +123,18 @@ def pair(found: Found, case: Case) -> tuple[Series, Series]:
 def checks(table: pa.Table) -> list[Check]:
     """Where theory says that nothing is gained, nothing is."""
     found = read(table)
+    idle = [case for case in CASES if not case.pays]
     return [
-        nothing(f"{case.name}: nothing is gained", *pair(found, case), unit=DRAWINGS) for case in CASES if not case.pays
+        *(nothing(f"{case.name}: nothing is gained", *pair(found, case), unit=DRAWINGS) for case in idle),
+        rational(found.values()),
     ]
+
+
+def part_of_the_gain(found: Found, scarcity: float) -> float:
+    """What the second buyer makes of the difference that ten make, where all together want so many lots."""
+    one = pair(found, CASES[0])[1].income().estimate
+    two, ten = (found["scarcity", "ours", scarcity, buyers].income().estimate for buyers in (2, 10))
+    return (two - one) / (ten - one)
 
 
 def draw(table: pa.Table, canvas: Canvas) -> None:
@@ -139,7 +162,11 @@ def scarcity_rows(table: pa.Table) -> list[tuple[str, ...]]:
     """Scarcity by scarcity."""
     found = read(table)
     return [
-        (f"{scarcity:g}", *(middle(found["scarcity", "ours", scarcity, buyers]) for buyers in COUNTS))
+        (
+            f"{scarcity:g}",
+            *(middle(found["scarcity", "ours", scarcity, buyers]) for buyers in COUNTS),
+            f"{part_of_the_gain(found, scarcity):.0%}" if scarcity > 1.0 else "no gain",
+        )
         for scarcity in SCARCITIES
     ]
 
@@ -149,16 +176,22 @@ def said(table: pa.Table) -> str:
     found = read(table)
     gains = {case.name: (ours := pair(found, case))[0].over(ours[1]) for case in CASES}
     usual, *_, weak, best = gains.values()
-    tight = found["scarcity", "ours", 1.1, 10].income().estimate
-    return f"""Competition needs scarcity, independence and a rule under which bids meet. Ten buyers who together want no more than
-what is for sale pay the reserve, as one does; with a tenth more demand than energy they already pay
-{tight / 10_000:.2f} c per kWh offered. Two buyers who agree to ask for half each take it at the reserve: no mechanism
-here detects that, and a reserve is the only defence. Where energy is worth less than feeding in, or the reserve is
-above all values, nothing is sold, however many ask.
+    tight, two = (found["scarcity", "ours", 1.1, buyers].income().estimate for buyers in (10, 2))
+    parts = {scarcity: f"{part_of_the_gain(found, scarcity):.0%}" for scarcity in (1.1, 1.25, 1.5, 2.0)}
+    none = [case.name for case in CASES if is_nothing(gains[case.name])]
+    idle = "\n".join(f"- {name}" for name in none) or "- none"
+    return f"""Nothing is gained in {len(none)} of {len(CASES)} cases, and how much of the gain of ten buyers the second one brings
+depends on what they want: {parts[1.1]} of it where all together want 1.1 lots, {parts[1.25]} at 1.25, {parts[1.5]} at 1.5, and
+{parts[2.0]} at 2, where each of two wants it whole. Competition needs more demand than energy: with a tenth more, ten buyers earn the
+owner {tight / CENT:.2f} c per kWh offered, and two {two / CENT:.2f} c. It also needs buyers who do not agree, and a rule under which bids
+meet. The cases in which nothing is gained:
+
+{idle}
+
+No mechanism here detects an agreement; a reserve above cost and more buyers are what there is against it.
 
 It pays little where there is little to find out. A rival to whom energy is worth half brings {cents(weak)} instead of
-{cents(usual)}; with the best reserve already in place a second equal buyer brings {cents(best)}; and where margins do
-not differ and the owner asks for the price that everybody knows, ten buyers bring nothing that one does not."""
+{cents(usual)}, and a second equal buyer where the best reserve is asked already {cents(best)}."""
 
 
 LIMITS: Final = Experiment(
@@ -173,7 +206,8 @@ LIMITS: Final = Experiment(
             "scarcity",
             "Income by scarcity",
             draw,
-            "Vickrey auctions, demand split; 95 % bands. Left of 1: enough for all.",
+            "Vickrey auctions, demand split; 95 % bands. Left of 1: enough for all. *Competition* is played at 2. The axis does not "
+            "begin at 0.",
         ),
     ),
     tables=(
@@ -187,15 +221,20 @@ LIMITS: Final = Experiment(
         TableOf(
             "scarcity",
             "Income by demand, c per kWh offered",
-            ("demand in lots", *(f"{buyers} buyers" for buyers in COUNTS)),
+            (
+                "demand in lots",
+                *(f"{buyers} buyers" for buyers in COUNTS),
+                "part of the gain of 10 that the second brings",
+            ),
             scarcity_rows,
-            "Vickrey, demand split.",
+            "Vickrey, demand split. The part is (income with 2 less income with 1) / (income with 10 less income with 1).",
         ),
     ),
     method="""Each case is played on the tapes of `competition` with and without more buyers. The agreement is played as what it is:
 each asks for half of the lot at its value in a uniform lot, nobody is left unserved, and the reserve is the price
 ("demand reduction": Krishna, *Auction Theory*, ch. 13; it needs no words between two buyers, which is what makes it a
-risk).""",
+risk). Where the first bid above the reserve is taken buyers bid the reserve, and above all values nobody bids: these two cases hold by
+construction.""",
     said=said,
 )
 EXPERIMENTS: Final = (LIMITS,)

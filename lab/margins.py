@@ -7,6 +7,7 @@ from typing import Final
 import pyarrow as pa
 from matplotlib.figure import Figure as Canvas
 
+from etp.units import WH_PER_KWH
 from lab.drawing import axes_of, look
 from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf
 from lab.ledger import Way, drawings, rows_of, series_of
@@ -23,12 +24,15 @@ from lab.shown import (
     band,
     bare,
     cents,
+    efficiency,
     feed_in,
     gains,
     legend_below,
     middle,
     nothing,
+    rational,
 )
+from lab.statistics import Interval, difference
 from lab.tape import Making, recorded_tape
 
 SIZES: Final[dict[Scale, tuple[int, int]]] = {"quick": (1, 6), "full": (10, 10)}
@@ -72,9 +76,6 @@ def checks(table: pa.Table) -> list[Check]:
         )
         for margin in MARGINS
     ]
-    best = [found[margin, 2, BEST].over(found[margin, 1, BEST]) for margin in MARGINS]
-    grows = all(later.estimate >= earlier.estimate for earlier, later in pairwise(best[:4]))
-    shown = ", ".join(f"{margin} %: {gain.estimate / CENT:.3f}" for margin, gain in zip(MARGINS, best, strict=True))
     return [
         *plain,
         nothing(
@@ -83,8 +84,34 @@ def checks(table: pa.Table) -> list[Check]:
             found[0, 1, BEST],
             unit=DRAWINGS,
         ),
-        Check("with the best reserve, a rival is worth more the wider the margins, up to 10 %", grows, shown),
+        _wider(found),
+        rational(found.values()),
     ]
+
+
+def _wider(found: Found) -> Check:
+    """What wide margins add is little where they also put values below feed-in, so steps are judged by their paired intervals."""
+    steps = [_rise(found, earlier, later) for earlier, later in pairwise(MARGINS)]
+    whole = _rise(found, MARGINS[0], MARGINS[-1])
+    sure = sum(step.above_zero for step in steps)
+    best = {margin: found[margin, 2, BEST].over(found[margin, 1, BEST]).estimate for margin in MARGINS}
+    shown = ", ".join(f"{margin} %: {gain / CENT:.3f}" for margin, gain in best.items())
+    return Check(
+        "with the best reserve, a rival is worth more with the widest margins than without any, and no step to wider ones makes it "
+        "worth less for sure",
+        whole.above_zero and all(step.high >= 0 for step in steps),
+        f"{shown} c/kWh; {sure} of {len(steps)} steps rise for sure",
+    )
+
+
+def _rise(found: Found, earlier: int, later: int) -> Interval:
+    """How much more a rival adds to the best reserve with the wider margins, paired: what is offered does not depend on margins."""
+    added = [
+        [two - one for two, one in zip(found[margin, 2, BEST].earned, found[margin, 1, BEST].earned, strict=True)]
+        for margin in (later, earlier)
+    ]
+    ours, theirs = ([WH_PER_KWH * money for money in by_drawing] for by_drawing in added)
+    return difference(ours, theirs, found[later, 2, BEST].offered)
 
 
 def draw(table: pa.Table, canvas: Canvas) -> None:
@@ -111,6 +138,8 @@ def rows(table: pa.Table) -> list[tuple[str, ...]]:
             *(middle(found[margin, buyers, "fixed"]) for buyers in COUNTS),
             bare(found[margin, 2, "fixed"].over(found[margin, 1, "fixed"])),
             bare(found[margin, 2, BEST].over(found[margin, 1, BEST])),
+            efficiency(found[margin, 2, "fixed"]),
+            efficiency(found[margin, 2, BEST]),
         )
         for margin in MARGINS
     ]
@@ -135,15 +164,27 @@ WIDTHS: Final = Experiment(
     run=run,
     checks=checks,
     figures=(
-        Figure("margins", "Income by width of the margins", draw, "Vickrey auctions, recorded days; 95 % bands."),
+        Figure(
+            "margins",
+            "Income by width of the margins",
+            draw,
+            "Vickrey auctions, recorded days; 95 % bands. Axes do not begin at 0.",
+        ),
     ),
     tables=(
         TableOf(
             "margins",
             "Income by width of the margins, c per kWh offered",
-            ("margins up to", *(f"{buyers} buyers" for buyers in COUNTS), "2 over 1", "2 over 1, best reserve"),
+            (
+                "margins up to",
+                *(f"{buyers} buyers" for buyers in COUNTS),
+                "2 over 1",
+                "2 over 1, best reserve",
+                "efficiency",
+                "efficiency, best reserve",
+            ),
             rows,
-            "95 % BCa intervals.",
+            "95 % BCa intervals; efficiency with two buyers.",
         ),
     ),
     method=f"""The same draws with margins of 0 to m of the half-hour's price, m from 0 to 50 % (elsewhere {MARGIN_PERCENT:.0f} %). A

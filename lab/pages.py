@@ -1,18 +1,26 @@
 """Writes results down as Markdown: one experiment, or the report of all of them. Text in, text out; the files are others' to write.
 
-A report stands on its foundation: where a check of theory fails, that failure is all there is to read.
+A report opens with its answers and their limits. It stands on its foundation: where a check of theory fails, that failure is all
+there is to read.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pyarrow import Table
 
+from lab import caveats
 from lab.experiment import Check, Experiment, Made, TableOf
 from lab.html import anchor
 
 PASSED: Final = {True: "yes", False: "**no**"}
+QUICK: Final = (
+    "*Quick scale: a first look. Intervals of so few draws mean little; `--scale full` is what the report publishes.*"
+)
+SENTENCE: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z*\d])")
+"""Where the next one begins; a point within a number has no space after it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,13 @@ def report(results: Sequence[Result], *, foundation: str, command: str, figures:
     versions = sorted({result.made.version for result in results})
     mixed = " These differ between experiments: make them anew with `--fresh`." if len(versions) > 1 else ""
     told = f"Code: {', '.join(f'`{version}`' for version in versions)}.{mixed}"
-    return "\n\n".join([f"{head} {told}", _summary(results), *(section(result, figures=figures) for result in results)])
+    limits = f"## {caveats.TITLE}\n\n{caveats.caveats({result.made.seed for result in results})}"
+    parts = [f"{head} {told}", *_quick(results), _summary(results), limits]
+    return "\n\n".join([*parts, *(section(result, figures=figures) for result in results)])
+
+
+def _quick(results: Sequence[Result]) -> list[str]:
+    return [QUICK] if any(result.made.scale == "quick" for result in results) else []
 
 
 def _failure(result: Result) -> str:
@@ -79,12 +93,18 @@ def _summary(results: Sequence[Result]) -> str:
     rows = [
         (
             f"[{result.experiment.title}](#{anchor(result.experiment.title)})",
-            result.experiment.question,
+            f"*{result.experiment.question}* {answer(result)}",
             _tally(result),
         )
         for result in results
     ]
-    return grid(("experiment", "question", "checks that hold"), rows)
+    limits = f"What this does not show: [{caveats.TITLE}](#{anchor(caveats.TITLE)})."
+    return f"{grid(('experiment', 'question, and what the numbers say', 'checks that hold'), rows)}\n\n{limits}"
+
+
+def answer(result: Result) -> str:
+    """The first sentence of what the numbers say."""
+    return SENTENCE.split(" ".join(result.experiment.said(result.table).split()), maxsplit=1)[0]
 
 
 def _tally(result: Result) -> str:
@@ -100,18 +120,17 @@ def section(result: Result, *, figures: str) -> str:
         image = f"![{figure.title}]({under}{figure_file(result, figure.name)})"
         parts += [f"### {figure.title}", image, figure.caption, f"`{result.made.command}`"]
     for table in experiment.tables:
-        parts += [f"### {table.title}", _table(table, result), table.caption]
+        parts += [f"### {table.title}", _table(table, result), table.caption, f"`{result.made.command}`"]
     if result.checks:
         parts += ["### What must hold", _judged(result.checks)]
-    return "\n\n".join([*parts, "### Method", experiment.method]) + "\n"
+    took = f"\n\nIt took {result.made.took}." if result.made.took else ""
+    return "\n\n".join([*parts, "### Method", experiment.method]) + f"{took}\n"
 
 
 def page(result: Result) -> str:
     """The page of one experiment by itself, beside its figures."""
-    return (
-        f"# {result.experiment.name}\n\nMade by `{result.made.command}`. Code: `{result.made.version}`.\n\n"
-        + section(result, figures="")
-    )
+    head = f"# {result.experiment.name}\n\nMade by `{result.made.command}`. Code: `{result.made.version}`."
+    return "\n\n".join([head, *_quick([result]), section(result, figures="")])
 
 
 def _judged(checks: Sequence[Check]) -> str:

@@ -13,7 +13,7 @@ import heapq
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from aggregator_node.strategy import STRATEGIES, LotView, Strategy, price
 from aggregator_node.view import Loss
@@ -138,68 +138,67 @@ def settled(closing: Closing, wants: dict[int, Wh], left: Wh) -> Wh:
 # -- one lot
 
 
-class Coming(NamedTuple):
-    """A bid on its way; the first to arrive is judged first, of two that arrive at once the one that was made first."""
-
-    at_s: float
-    number: int
-    bidder: int
-    price: MicroPerKwh
+Coming: TypeAlias = tuple[float, int, int, MicroPerKwh]
+"""A bid on its way: when it arrives (s), its number, its bidder, its price. The first to arrive is judged first, of two that arrive
+at once the one that was made first. Bare, since an english lot makes hundreds of them: with names a seventh slower."""
 
 
 class _Floor:
     """The bids that are on their way to one lot."""
 
     def __init__(self, table: Table) -> None:
-        self._table, self._made, self._arrived = table, 0, 0
+        self._bidders, self._delays_s, self._made, self._arrived = table.bidders, table.lot.delays_s, 0, 0
+        # Asked of in every step, and the same in all of them.
+        self._energies = {bidder: _energy(table, bidder) for bidder in table.bidders}
         self.coming: list[Coming] = []
-        lot = table.lot
         for bidder in table.bidders:
-            self.hear(bidder, table.terms.reserve, lot.notices_s[bidder] + lot.delays_s[bidder])
+            self.hear(bidder, table.terms.reserve, table.lot.notices_s[bidder] + self._delays_s[bidder])
 
     def hear(self, bidder: int, ask: MicroPerKwh, arrives_s: float) -> None:
         """A bidder hears the ask; its next bid, if it makes one, arrives then."""
-        offered = self._table.bidders[bidder].offer(ask, self._energy(bidder))
+        offered = self._bidders[bidder].offer(ask, self._energies[bidder])
         if offered is not None:
             self._made += 1
-            heapq.heappush(self.coming, Coming(arrives_s, self._made, bidder, offered))
+            heapq.heappush(self.coming, (arrives_s, self._made, bidder, offered))
 
-    def hear_back(self, bid: Bid, refusal: Refusal, ask: MicroPerKwh, now_s: float) -> None:
+    def hear_back(self, bid: Bid, how: Loss, ask: MicroPerKwh, now_s: float) -> None:
         """A bid does not take part, or no longer: its bidder hears so after one way and answers after another."""
-        bidder = int(bid.bidder)
-        self._table.bidders[bidder].lost(bid, LOST[refusal])
-        self.hear(bidder, ask, now_s + 2 * self._table.lot.delays_s[bidder])
+        bidder = bid.bidder
+        self._bidders[bidder].lost(bid, how)
+        self.hear(bidder, ask, now_s + 2 * self._delays_s[bidder])
 
-    def arrived(self, coming: Coming) -> Bid:
+    def arrived(self, bidder: int, offered: MicroPerKwh) -> Bid:
         """The bid, as the battery numbers it."""
         self._arrived += 1
-        energy = self._energy(coming.bidder)
-        return Bid(DeviceId(coming.bidder), MessageId(self._arrived), coming.price, energy, self._arrived)
+        return Bid(DeviceId(bidder), MessageId(self._arrived), offered, self._energies[bidder], self._arrived)
 
-    def _energy(self, bidder: int) -> Wh:
-        table, wanted = self._table, self._table.wants[bidder]
-        return wanted if table.mechanism.divisible else Wh(min(wanted, table.terms.energy))
+
+def _energy(table: Table, bidder: int) -> Wh:
+    """What a bid of it asks for."""
+    wanted = table.wants[bidder]
+    return wanted if table.mechanism.divisible else Wh(min(wanted, table.terms.energy))
 
 
 def auction(table: Table) -> Closing:
     """One lot from its first bid to its close; every bidder is told what came of its bids."""
     mechanism, floor = table.mechanism, _Floor(table)
     state = mechanism.open(table.terms)
+    closes_at = mechanism.closes_at(state)
     while floor.coming:
-        coming = heapq.heappop(floor.coming)
-        closes_at = mechanism.closes_at(state)
-        if closes_at is not None and coming.at_s >= closes_at:
+        at_s, _, bidder, offered = heapq.heappop(floor.coming)
+        if closes_at is not None and at_s >= closes_at:
             break
-        bid = floor.arrived(coming)
-        verdict = mechanism.bid(state, bid, MonotonicS(coming.at_s))
+        bid = floor.arrived(bidder, offered)
+        verdict = mechanism.bid(state, bid, MonotonicS(at_s))
         if isinstance(verdict, Refused):
-            floor.hear_back(bid, verdict.refusal, verdict.ask, coming.at_s)
+            floor.hear_back(bid, LOST[verdict.refusal], verdict.ask, at_s)
             continue
         state = verdict.state
         if mechanism.immediate:
             break
+        closes_at = mechanism.closes_at(state)
         if verdict.displaced is not None:
-            floor.hear_back(verdict.displaced, Refusal.OUTBID, mechanism.ask(state), coming.at_s)
+            floor.hear_back(verdict.displaced, Loss.OUTBID, mechanism.ask(state), at_s)
     return _told(table, mechanism.close(state, mechanism.closes_at(state) or MonotonicS(0.0)))
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from aggregator_node.strategy import price
+from aggregator_node.strategy import STRATEGIES, price
 from aggregator_node.view import Loss, LotView, Need, Strategy
 from etp.units import DeviceId, LotId, Micro, MicroPerKwh, Wh, money
-from lab.bidding import Knowledge
+from lab.bidding import PLAYS, Knowledge
 from lab.play import Bidder, Rules, Table, auction, settled
 from lab.tape import TapeLot
 from market.auction import Award, Bid, Closing
@@ -33,13 +33,17 @@ class Part(NamedTuple):
     period: int
 
 
+Limit = Callable[[Part, MicroPerKwh], MicroPerKwh]
+"""As if a kWh of this part were worth that much to one who values it so, µ/kWh."""
+
+
 @dataclass(slots=True)
 class Seat:
     """One buyer through a tape."""
 
     strategy: Strategy
     rng: random.Random
-    limit: Callable[[Part, MicroPerKwh], MicroPerKwh] | None = None
+    limit: Limit | None = None
     """Bids as if a kWh were worth that much to it; None: its value."""
     value: MicroPerKwh = MicroPerKwh(0)
     wants: Wh = Wh(0)
@@ -71,6 +75,24 @@ class Seat:
     def lost(self, bid: Bid, how: Loss) -> None:
         """Tell the strategy."""
         self.strategy.lost(BATTERY, bid=bid.price, how=how)
+
+
+def honest(mechanism: str, factor: float = 1.0) -> Limit:
+    """The equilibrium limit, or so much of the way to it from the reserve."""
+    play = PLAYS[mechanism]
+
+    def limit(part: Part, value: MicroPerKwh) -> MicroPerKwh:
+        reserve = part.known.reserve
+        if value < reserve:
+            return MicroPerKwh(0)
+        return MicroPerKwh(reserve + round((play.limit(part.known, value) - reserve) * factor))
+
+    return limit
+
+
+def in_equilibrium(mechanism: str, factor: float = 1.0) -> Seat:
+    """A seat that bids as theory says (`lab.bidding`), or so much of the way to it."""
+    return Seat(STRATEGIES[PLAYS[mechanism].strategy].fresh(), random.Random(0), honest(mechanism, factor))
 
 
 def gain(value: MicroPerKwh, award: Award) -> Micro:

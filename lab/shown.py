@@ -1,6 +1,6 @@
 """How results of competition are written and drawn: c/kWh with intervals, lines with bands."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from matplotlib.axes import Axes
@@ -47,11 +47,42 @@ def gains(name: str, ours: Series, theirs: Series, *, unit: str) -> Check:
     return Check(name, gained.above_zero, f"{cents(gained)}, {gained.clusters} {unit}")
 
 
+def is_nothing(gained: Interval) -> bool:
+    """To the rounding of money, 1 µ/kWh."""
+    return abs(gained.low) <= 1 and abs(gained.high) <= 1
+
+
 def nothing(name: str, ours: Series, theirs: Series, *, unit: str) -> Check:
     """That one way earns what another does: to the rounding of money."""
     gained = ours.over(theirs)
-    passed = abs(gained.low) <= 1 and abs(gained.high) <= 1
-    return Check(name, passed, f"{gained.said(UNIT, per=CENT, digits=4)}, {gained.clusters} {unit}")
+    return Check(name, is_nothing(gained), f"{gained.said(UNIT, per=CENT, digits=4)}, {gained.clusters} {unit}")
+
+
+EFFICIENT: Final = 0.98
+"""Of the best welfare. Values nearer than the increment may go to the second in an english auction, and a late bid counts nowhere."""
+
+
+def rational(found: Iterable[Series]) -> Check:
+    """That nobody loses by a sale, whoever it was."""
+    sold = list(found)
+    dear, cheap = sum(series.too_dear for series in sold), sum(series.too_cheap for series in sold)
+    said = f"{dear} of {sum(series.trades for series in sold):,} awards above the winner's value, {cheap} below feed-in and wear"
+    return Check(
+        "nobody pays more than its value, and no owner gets less than feed-in and wear", dear + cheap == 0, said
+    )
+
+
+def efficient(name: str, ways: Mapping[str, Series]) -> Check:
+    """That energy goes to who values it most, or nearly so."""
+    shares = {way: series.efficiency() for way, series in ways.items()}
+    least = min(shares, key=lambda way: shares[way])
+    said = f"least with {least}: {shares[least]:.2%}"
+    return Check(f"{name}: at least {EFFICIENT:.0%} of the best welfare", shares[least] >= EFFICIENT, said)
+
+
+def efficiency(series: Series) -> str:
+    """Of the welfare that could have been, as a cell of a table has it."""
+    return f"{series.efficiency():.1%}" if series.best else "none to be had"
 
 
 def band(axes: Axes, x: Sequence[float], shown: Sequence[Interval], name: str, look: Look | None = None) -> None:

@@ -1,7 +1,8 @@
 """How sure a number is: ratios with standard errors and bootstrap confidence intervals, resampled by cluster.
 
-An income per kWh is a ratio of two sums, so whole clusters (a day, or one drawing of the recorded days) are drawn again with
-replacement and the ratio is taken anew: lots of one day share its prices and its sun, and are not independent. Two ways of
+An income per kWh is a ratio of two sums, so whole clusters (a fortnight, or one drawing of the recorded days) are drawn again with
+replacement and the ratio is taken anew: lots of one day share its prices and its sun, days that follow each other are alike, and
+neither are independent. Two ways of
 selling are compared on the same tape: the difference is taken within each cluster first, so what both share cancels.
 
 Source: B. Efron and R. Tibshirani, *An Introduction to the Bootstrap* (1993): ch. 6 (standard errors), ch. 13 (percentiles),
@@ -21,7 +22,8 @@ Numbers: TypeAlias = Sequence[float] | NDArray[Any]
 
 LEVEL: Final = 0.95
 RESAMPLES: Final = 4000
-"""Enough for the 2.5 % tail to hold 100 of them: its own error is then a tenth of a standard error (ch. 19)."""
+"""Enough for the 2.5 % tail to hold 100 of them: the error of that quantile, √(0.025 × 0.975 / 4000) / φ(1.96), is then 0.04 of a
+standard error."""
 FEWEST: Final = 2
 """Clusters: one alone says nothing of its spread."""
 

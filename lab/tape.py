@@ -20,7 +20,7 @@ from bess_node.battery import Battery, BatterySpec
 from bess_node.solar import DAY_S, Solar
 from etp.units import WH_PER_KWH, MicroPerKwh, Wh
 from lab.scenario import FIRST_CHARGE, FOR_SALE_PERCENT, HOMES, MARGIN_PERCENT
-from lab.synthetic import FIRST_DAY_S, sun_of, year_of
+from lab.synthetic import DAYS, FIRST_DAY_S, STEPS, sun_of, year_of
 from runtime.days import AGILE_2020_05, PriceSeries
 
 MOST_BUYERS: Final = 10
@@ -36,6 +36,8 @@ DELAY_S: Final = 0.0015
 """Median one-way delay: one machine or a LAN."""
 DELAY_SPREAD: Final = 0.5
 """Standard deviation of its logarithm: delays on a path are skewed, and never 0."""
+STRIDE: Final = 73
+"""Days from the beginning of one short synthetic tape to that of the next, round the year: a fifth of it, so that no season is left out."""
 
 
 class TapeLot(NamedTuple):
@@ -84,13 +86,14 @@ def recorded_tape(seed: int, drawing: int, making: Making = Making()) -> Tape:
 
 
 def synthetic_tape(seed: int, number: int, making: Making = Making(), *, days: int = 365) -> Tape:
-    """The first days of a synthetic year: a cluster is a day of it."""
-    year = year_of(seed, number)
-    series = PriceSeries(year.series.start_s, year.series.values[: days * 48])
+    """So many days of a synthetic year, those of short tapes spread over the seasons by their number: a cluster is a day."""
+    year, begin = year_of(seed, number), number * STRIDE % (DAYS - days + 1)
+    prices = year.series.values[begin * STEPS : (begin + days) * STEPS]
+    series = PriceSeries(year.series.start_s + begin * DAY_S, prices)
     rng = np.random.default_rng([seed, 2, number])
 
     def sun(day: int, peak_kw: float) -> Solar:
-        return sun_of(day, peak_kw, year.clearness[day])
+        return sun_of(begin + day, peak_kw, year.clearness[begin + day])
 
     offers = _offers(series, number, making, sun)
     first = int(FIRST_DAY_S // DAY_S)

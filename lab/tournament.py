@@ -8,6 +8,7 @@ Two fields. *mixed*: one rival of each fixed strategy. *equilibrium*: four who k
 
 import random
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -18,7 +19,7 @@ from lab.experiment import Row, Scale, Task
 from lab.ledger import TARIFFS
 from lab.play import Bidder, Demand, Rules, UpTo
 from lab.response import Reply, climb
-from lab.seats import Other, Part, Seat, awards_of, contest, gain
+from lab.seats import Other, Part, Seat, awards_of, contest, gain, in_equilibrium
 from lab.tape import Tape, TapeLot, synthetic_tape
 
 FIXED: Final = ("truthful", "random", "conservative", "aggressive")
@@ -26,7 +27,9 @@ STRATEGY: Final = "intelligent"
 SEATS: Final = 1 + len(FIXED)
 MECHANISMS: Final = ("english", "first-price", "vickrey", "uniform", "first-above-reserve")
 ROOMS: Final = MappingProxyType[str, Demand]({"alone": "added", "waiting": "split"})
-FIELDS: Final = ("mixed", "equilibrium")
+EQUILIBRIUM: Final = "equilibrium"
+"""The field of those who bid as theory says, and what the first seat is called where it does so too."""
+FIELDS: Final = ("mixed", EQUILIBRIUM)
 
 
 class Size(NamedTuple):
@@ -35,18 +38,21 @@ class Size(NamedTuple):
     tapes: int
     days: int
     searched: int
-    """Tapes on which the best reply of those who can wait is searched for."""
+    """The first so many tapes are searched for replies, since a search plays them dozens of times; at least 2, for an interval."""
 
 
-SIZES: Final[dict[Scale, Size]] = {"quick": Size(4, 16, 1), "full": Size(24, 60, 2)}
+SIZES: Final[dict[Scale, Size]] = {"quick": Size(6, 8, 2), "full": Size(24, 45, 6)}
 THIRDS: Final = 3
 """The family of replies where lots do not touch each other: by which third of its range the value is in."""
 SHARES: Final = (0.0, 0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.84, 0.88, 0.91, 0.94, 0.96, 0.98, 1.0)
 """Of the way from ask to value, to which a reply goes."""
 FEW_SHARES: Final = (0.0, 0.5, 0.75, 0.85, 0.9, 0.95, 1.0)
-REPLY: Final = "best reply"
+REPLY: Final = "best found"
+"""By search, so that it is a lower bound of the best reply: a strategy outside the family that is searched may gain more."""
 PARTS: Final = 3
 """The family where they do: by how many parts of the lot were sold before, the third and later alike."""
+STARTS: Final[tuple[Reply, ...]] = ((1.0, 1.0, 1.0), (0.85, 0.95, 1.0))
+"""Of the search by parts: who does not wait, and who does."""
 
 
 def tasks(scale: Scale, seed: int) -> list[Task]:
@@ -60,14 +66,14 @@ def tasks(scale: Scale, seed: int) -> list[Task]:
 
 
 def run(seed: int, number: int, days: int, mechanism: str, searched: bool) -> list[Row]:
-    """Every strategy, and the best reply, in every room and field of one tape."""
+    """Every strategy, and the replies that are searched, in every room and field of one tape."""
     tape, rows = synthetic_tape(seed, number, days=days), list[Row]()
     for room in ROOMS:
         for field in FIELDS:
             setting = (mechanism, room, field)
             rows += _rows(tape, seed, number, setting)
-            if room == "waiting" and searched:
-                rows.append(_by_parts(tape, seed, number, setting))
+            if searched:
+                rows += SEARCHES[room](tape, seed, number, setting)
     return rows
 
 
@@ -87,8 +93,9 @@ def _rows(tape: Tape, seed: int, number: int, setting: Setting) -> Iterator[Row]
     for name in (*FIXED, STRATEGY):
         result = play(tape, setting, Seat(STRATEGIES[name].fresh(), _rng(seed, number, 0)), seed, number)
         yield _row(tape, number, setting, name, result)
-    if setting[1] == "alone":
-        yield from _by_thirds(tape, seed, number, setting)
+    if setting[2] == EQUILIBRIUM:
+        result = play(tape, setting, in_equilibrium(setting[0]), seed, number)
+        yield _row(tape, number, setting, EQUILIBRIUM, result)
 
 
 def _rng(seed: int, number: int, place: int) -> random.Random:
@@ -176,15 +183,16 @@ def _replying(mechanism: str, share_of: Callable[[Part], float]) -> Seat:
 
 
 def _by_thirds(tape: Tape, seed: int, number: int, setting: Setting) -> Iterator[Row]:
-    """Lots do not touch each other: each share is played once, and the best of each third is found when all tapes are there."""
+    """Lots do not touch each other: each share is played once, and the best of each third is chosen when all searched tapes are there."""
     for share in SHARES:
         seat = _replying(setting[0], lambda _, share=share: share)  # type: ignore[misc]
         yield _row(tape, number, setting, REPLY, play(tape, setting, seat, seed, number), share=share)
 
 
-def _by_parts(tape: Tape, seed: int, number: int, setting: Setting) -> Row:
+def _by_parts(tape: Tape, seed: int, number: int, setting: Setting) -> Iterator[Row]:
     """Lots do touch each other: the best reply to this tape, known only afterwards."""
 
+    @cache
     def result(reply: Reply) -> Result:
         firsts: dict[int, int] = {}
 
@@ -194,5 +202,13 @@ def _by_parts(tape: Tape, seed: int, number: int, setting: Setting) -> Row:
 
         return play(tape, setting, _replying(setting[0], share_of), seed, number)
 
-    best, _ = climb(lambda reply: sum(result(reply).by_third), [FEW_SHARES] * PARTS, (1.0,) * PARTS, passes=2)
-    return _row(tape, number, setting, REPLY, result(best))
+    def gained(reply: Reply) -> int:
+        return sum(result(reply).by_third)
+
+    found = (climb(gained, [FEW_SHARES] * PARTS, start, passes=2) for start in STARTS)
+    best, _ = max(found, key=lambda reached: reached[1])
+    yield _row(tape, number, setting, REPLY, result(best))
+
+
+SEARCHES: Final = MappingProxyType({"alone": _by_thirds, "waiting": _by_parts})
+"""By room."""

@@ -28,9 +28,15 @@ def write_page(result: Result, directory: Path) -> Written:
 
 
 def write_report(results: Sequence[Result], directory: Path, *, foundation: str, command: str) -> Written:
-    """DIRECTORY/evidence.md with its figures in DIRECTORY/evidence, and all of it in DIRECTORY/evidence/report.html."""
+    """DIRECTORY/evidence.md with its figures in DIRECTORY/evidence, and all of it in DIRECTORY/evidence/report.html.
+
+    Figures that are there and not this report's go: beside a report that shows nothing they would be taken for its own.
+    """
     text = pages.report(results, foundation=foundation, command=command, figures=FIGURES)
     images = _images(pages.shown(results, foundation), f"{FIGURES}/")
+    for path in (directory / FIGURES).glob("*.svg"):
+        if f"{FIGURES}/{path.name}" not in images:
+            path.unlink()
     return _write(Written(directory / f"{FIGURES}.md", directory / FIGURES / "report.html"), text, "Evidence", images)
 
 

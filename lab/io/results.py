@@ -1,6 +1,7 @@
 """Results on disk: one Parquet file per experiment and scale, which says in itself what made it."""
 
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -36,15 +37,25 @@ def path_of(directory: Path, experiment: str, scale: Scale) -> Path:
 
 
 def write(directory: Path, made: Made, table: pa.Table) -> Path:
-    """Write results, in the place of those before. The same rows make the same bytes."""
-    told = {"experiment": made.experiment, "scale": made.scale, "seed": str(made.seed), "version": made.version}
-    metadata = {PREFIX + key.encode(): text.encode() for key, text in (told | {"command": made.command}).items()}
+    """Write results, in the place of those before. The same rows, made in the same way and time, make the same bytes."""
+    metadata = {PREFIX + key.encode(): text.encode() for key, text in _told(made).items()}
     path = path_of(directory, made.experiment, made.scale)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     parquet.write_table(table.replace_schema_metadata(metadata), unfinished)
     unfinished.replace(path)
     return path
+
+
+def _told(made: Made) -> dict[str, str]:
+    """What is not known is not told."""
+    told = {"experiment": made.experiment, "scale": made.scale, "seed": str(made.seed), "version": made.version}
+    told["command"] = made.command
+    if made.seconds is not None:
+        told["seconds"] = f"{made.seconds:.3f}"
+    if made.processes is not None:
+        told["processes"] = str(made.processes)
+    return told
 
 
 def read(path: Path) -> tuple[Made, pa.Table]:
@@ -57,7 +68,23 @@ def read(path: Path) -> tuple[Made, pa.Table]:
     scale = next((scale for scale in SCALES if scale == said.get("scale")), None)
     if scale is None or not said.get("seed", "").isdecimal():
         raise LabError(f"{path} does not say which scale and seed made it; expected a file that etp lab wrote")
-    return Made(said.get("experiment", ""), scale, int(said["seed"]), said.get("version", "unknown")), table
+    try:
+        return _made(said, scale), table
+    except ValueError as error:
+        raise LabError(f"{path}: {error}; expected a file that etp lab wrote") from error
+
+
+def _made(said: Mapping[str, str], scale: Scale) -> Made:
+    """Files of before this was kept do not say what they took."""
+    seconds, processes = said.get("seconds"), said.get("processes")
+    return Made(
+        said.get("experiment", ""),
+        scale,
+        int(said["seed"]),
+        said.get("version", "unknown"),
+        None if seconds is None else float(seconds),
+        None if processes is None else int(processes),
+    )
 
 
 def kept(directory: Path, experiment: Experiment, scale: Scale, seed: int) -> tuple[Made, pa.Table] | None:

@@ -2,6 +2,9 @@
 
 Means are judged within four standard errors (of normal means one in 16,000 is further off), english within one increment more,
 which is what its price may differ by in each draw. All that differs from theory by rounding to whole µ is within `ROUNDING`.
+What is said of prices is a share of the range of values throughout; its last digits are tenths of a µ/kWh.
+
+All of them must hold together, so that their number calls for no correction: that would make each easier to pass.
 """
 
 from collections.abc import Iterable, Mapping
@@ -46,8 +49,8 @@ def per_draw(group: Iterable[Cell]) -> Check:
     """One mechanism: winner and price of every draw are what theory says."""
     those = list(group)
     off, draws = sum(cell.off for cell in those), sum(cell.draws for cell in those)
-    worst = max(cell.largest_residual for cell in those)
-    said = f"{off:,} of {draws:,} draws are off; prices differ from theory by at most {worst:,.1f} µ/kWh"
+    worst = max(cell.largest_residual for cell in those) / ONE
+    said = f"{off:,} of {draws:,} draws are off; prices differ from theory by at most {worst:.7f} of the range"
     return Check(f"{those[0].mechanism}: winner and price of every draw", off == 0 < draws, said)
 
 
@@ -77,7 +80,7 @@ def in_the_mean(group: Iterable[Cell]) -> Check:
     which = "the mean" if len(those) == 1 else f"of {len(those)} means the furthest"
     said = (
         f"{which}, over {cell.draws:,} draws, is {largest:.2f} standard errors off{_beyond(cell)}: "
-        f"{cell.mean:.5f} against {theory_of(cell):.5f} ({_where(cell)})"
+        f"{cell.mean:.5f} of the range against {theory_of(cell):.5f} ({_where(cell)})"
     )
     return Check(f"{cell.mechanism}: mean revenue", largest <= ERRORS, said)
 
@@ -99,24 +102,29 @@ def equivalent(group: Iterable[Cell]) -> Check:
     largest, cell = max(excesses, key=lambda pair: pair[0])
     said = (
         f"paired with the second price draw by draw, the mean difference is at most {largest:.2f} standard errors"
-        f"{_beyond(cell)}: {cell.mean_above:+.5f} ± {cell.error_above:.5f} ({_where(cell)})"
+        f"{_beyond(cell)}: {cell.mean_above:+.5f} ± {cell.error_above:.5f} of the range ({_where(cell)})"
     )
     return Check(f"{cell.mechanism}: revenue equivalence", largest <= ERRORS, said)
 
 
 def best_reserve(grid: Iterable[Cell]) -> Check:
-    """Of all reserves on the grid Myerson's earns the most, on the same draws, for every number of buyers and mechanism."""
+    """Of the reserves on the grid Myerson's earns the most, on the same draws, for the numbers of buyers and mechanisms on it."""
     groups: dict[tuple[str, int], list[Cell]] = {}
     for cell in grid:
         groups.setdefault((cell.mechanism, cell.bidders), []).append(cell)
     best = {name: max(those, key=lambda cell: cell.mean) for name, those in groups.items()}
     said = "; ".join(
-        f"{mechanism}, {bidders} bidders: {cell.reserve:g} earns {cell.mean:.5f}, the next best "
+        f"{mechanism}, {bidders} bidders: of {len(groups[mechanism, bidders])} reserves "
+        f"{cell.reserve:g} earns {cell.mean:.5f}, the next best "
         f"{max(other.mean for other in groups[mechanism, bidders] if other is not cell):.5f}"
         for (mechanism, bidders), cell in best.items()
     )
     right = all(cell.reserve_micro_per_kwh == BEST_RESERVE for cell in best.values())
-    return Check("the best reserve is Myerson's, 0.5", bool(best) and right, said)
+    return Check(
+        "the best reserve of the grid is Myerson's, 0.5",
+        bool(best) and right,
+        f"revenue as a share of the range: {said}" if best else "there are no results to compare",
+    )
 
 
 def one_more_bidder(played: Mapping[str, list[Cell]]) -> Check:
@@ -128,7 +136,7 @@ def one_more_bidder(played: Mapping[str, list[Cell]]) -> Check:
         for fewer, more in pairwise(sorted(without)):
             one, other = without[more], best[fewer]
             gain, error = one.mean - other.mean, hypot(one.error, other.error)
-            said = f"{gain:+.5f} ± {error:.5f} ({one.mechanism}, {more} bidders against {fewer})"
+            said = f"{gain:+.5f} ± {error:.5f} of the range ({one.mechanism}, {more} bidders against {fewer})"
             least = min(least or (gain, said), (gain, said))
     name = "one more bidder is worth no less than the best reserve"
     if least is None:

@@ -87,21 +87,21 @@ FIGURES: Final = (
         "Revenue by number of bidders",
         _revenue,
         "Points: mean over all seeds with 95 % intervals (mostly smaller than the marks), the three mechanisms of one lot set "
-        "slightly apart. Lines: theory. All that sell one lot earn the same, and more bidders are worth more than a reserve.",
+        "slightly apart. Lines: theory, which is the same for all that sell one lot.",
     ),
     Figure(
         "reserve",
         "Revenue by reserve",
         _reserves,
-        "Every reserve on the same draws, with 95 % intervals. A reserve above the seller's own value (0 here) loses some sales "
-        "and gains more on the others, up to Myerson's.",
+        "The reserves of the grid, 0.1 apart, on the same draws, with 95 % intervals. In theory a reserve above the seller's own "
+        "value (0 here) loses some sales and gains more on the others, up to Myerson's.",
     ),
     Figure(
         "residuals",
         "English: price less second value, draw by draw",
         _residuals,
-        "Draws with five bidders and no reserve. The price is never more than one increment (1 % of the range) from the second "
-        "value; it is above it where the highest value took the last step, and below where the second could not.",
+        "Draws with five bidders and no reserve. In theory the price is within one increment (1 % of the range) of the second "
+        "value: above it where the highest value took the last step, below where the second could not.",
     ),
 )
 
@@ -163,13 +163,13 @@ TABLES: Final = (
         "Mean revenue per lot offered",
         ("reserve", "bidders", "theory, one lot", *ONE_LOT, "theory, three lots", "uniform"),
         _by_bidders,
-        "As a share of the range of values, over all seeds, with 95 % intervals.",
+        "As a share of the range of values, over all seeds, with half of their 95 % intervals.",
     ),
     TableOf(
         "planted",
         "Planted deviations",
-        ("what is wrong", "mechanism", "draws off", "mean less theory", "found by the check of"),
+        ("what is wrong", "mechanism", "draws off", "mean less theory, share of the range", "found by the check of"),
         _planted,
-        "Each is played wrongly in one way and judged as if it were right.",
+        "Each is played wrongly in one way, by the mechanism alone, and judged as if it were right. Half of 95 % intervals.",
     ),
 )

@@ -18,7 +18,7 @@ from aggregator_node.view import Strategy
 from aggregator_node.worth import Constant
 from bess_node.build import desk_of, limits_of
 from bess_node.settings import BessSettings
-from etp.effects import Broadcast, Commit, Effect, Envelope, Lookup, Row, Send, Write
+from etp.effects import Broadcast, Commit, Count, Effect, Envelope, Log, Lookup, RecordBid, Row, Send, Write
 from etp.ids import Ids
 from etp.profile import Plain, Received
 from etp.timing import Timing
@@ -37,8 +37,12 @@ FIRST_BUYER: Final = 100
 """Buyers are numbered from here."""
 
 
+NOT_CARRIED: Final = frozenset({RecordBid, Count, Log})
+"""Effects that only an operator ever sees: counters, log lines, and the ring of bids, which is never waited for."""
+
+
 class RoomError(Exception):
-    """A draw that did not end as one must: a promise is open, or the books of both sides differ."""
+    """A draw that did not go as one must: a promise is open, the books of both sides differ, or an effect is not known here."""
 
 
 class Seat:
@@ -115,6 +119,9 @@ class Room:
             carry = self._carriers.get(type(effect))
             if carry is not None:
                 carry(seat, effect)
+            elif type(effect) not in NOT_CARRIED:
+                known = ", ".join(sorted(kind.__name__ for kind in (*self._carriers, *NOT_CARRIED)))
+                raise RoomError(f"device {seat.device_id} has {effect!r}; expected one of {known}")
         self._watch(seat)
 
     def _send(self, seat: Seat, effect: Send) -> None:

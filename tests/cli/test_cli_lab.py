@@ -94,8 +94,11 @@ def test_theory_holds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first = [row for task in sorted(play.tasks("quick", 1))[:5] for row in play.run(*task.arguments)]
     assert table.slice(0, len(first)).to_pylist() == first  # as this process makes them
     page = (tmp_path / "theory" / "quick" / "page.md").read_text()
-    assert page.count("`etp lab theory --scale quick --seed 1`") == 1 + 3
-    assert "s by 2 processes" in done.stdout
+    shown = laboratory.EXPERIMENTS["theory"]
+    assert page.count(f"`{made.command}`") == 1 + len(shown.figures) + len(shown.tables)
+    assert made.took in page
+    assert made.processes == 2
+    assert f"theory: took {made.took}\n" in done.stdout
 
 
 @pytest.mark.usefixtures("threads")
@@ -136,14 +139,14 @@ def test_the_report_runs_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert done.exit_code == 1  # `other` fails
     assert "ok     theory: a statement: seed 5" in done.stdout
     assert "FAILED other: a statement: seed 5" in done.stdout
-    assert [line.split(":")[0] for line in done.stdout.splitlines() if " s by " in line] == ["other"]
+    assert [line.split(":")[0] for line in done.stdout.splitlines() if ": took " in line] == ["other"]
     assert "theory: the results that were there, of " in done.stdout
     assert "of other code than this" not in done.stdout
     monkeypatch.setattr(results, "code_version", lambda: "v2")
     later = lab("report", "--seed", "5", *where)
     assert later.stdout.count("of other code than this (v2): --fresh makes them anew") == 2
     fresh = lab("report", "--seed", "5", "--fresh", *where)
-    assert [line.split(":")[0] for line in fresh.stdout.splitlines() if " s by " in line] == ["theory", "other"]
+    assert [line.split(":")[0] for line in fresh.stdout.splitlines() if ": took " in line] == ["theory", "other"]
     assert "## Other" in (tmp_path / "out" / "evidence.md").read_text()
 
 

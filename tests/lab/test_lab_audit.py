@@ -6,10 +6,13 @@ from matplotlib.figure import Figure
 
 from etp.units import MicroPerKwh, Wh
 from lab import misreports
-from lab.audit import audited, best_welfare, raised, rows_of
+from lab.audit import FACTORS, audited, raised
+from lab.experiment import Cell, Row
 from lab.ledger import TARIFFS
+from lab.misreports import MOST_GAIN, THIRDS, Case, run
 from lab.play import Rules
 from lab.tape import Tape, synthetic_tape
+from lab.welfare import best_welfare
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +25,7 @@ def tape() -> Tape:
 def table() -> pa.Table:
     """Four tapes of one day."""
     return pa.Table.from_pylist(
-        [
-            row
-            for number in range(4)
-            for row in rows_of(synthetic_tape(1, number, days=1), misreports.MECHANISMS, misreports.COUNTS, number)
-        ]
+        [row for number in range(4) for mechanism in misreports.MECHANISMS for row in run(1, number, 1, mechanism)]
     )
 
 
@@ -35,10 +34,10 @@ def test_the_best_welfare_by_hand(tape: Tape) -> None:
     lot = tape.lots[0]._replace(
         energy=Wh(900), values=tuple(MicroPerKwh(TARIFFS.base + rise) for rise in (10, 3000, 1000))
     )
-    assert best_welfare(lot, Rules("uniform", 3, "split")) == 600 * 3000 // 1000 + 300 * 1000 // 1000
-    assert best_welfare(lot, Rules("uniform", 3, "added")) == 2700
+    assert best_welfare(lot, Rules("uniform", 3, "split"), TARIFFS.base) == 600 * 3000 // 1000 + 300 * 1000 // 1000
+    assert best_welfare(lot, Rules("uniform", 3, "added"), TARIFFS.base) == 2700
     poor = lot._replace(values=(MicroPerKwh(1),) * 3)
-    assert best_welfare(poor, Rules("uniform", 3, "added")) == 0
+    assert best_welfare(poor, Rules("uniform", 3, "added"), TARIFFS.base) == 0
 
 
 def test_an_honest_vickrey_auction_is_efficient_and_tempts_its_owner(tape: Tape) -> None:
@@ -80,9 +79,42 @@ def test_the_report_judges_draws_and_says(table: pa.Table) -> None:
     assert judged["vickrey: an invented bid would gain the owner, who must be trusted"].passed
     assert judged["first-price: an invented bid gains the owner nothing"].passed
     found = misreports.read(table)
-    assert found["first-above-reserve", 4].efficiency() < 0.98 < found["vickrey", 4].efficiency()
+    assert found["first-above-reserve", "added", 4].efficiency() < 0.98 < found["vickrey", "added", 4].efficiency()
+    assert found["vickrey", "split", 3].efficiency() == pytest.approx(1.0)
     canvas = Figure()
     misreports.draw(table, canvas)
     assert canvas.axes
-    assert len(misreports.rows(table)) == len(misreports.MECHANISMS) * len(misreports.COUNTS)
-    assert f"In {4 * 15} tapes 0 awards" in misreports.said(table)
+    assert len(misreports.rows(table)) == len(found) == 5 * 3 + 2 * 2
+    assert f"In {4 * 19} plays of 4 tapes 0 awards" in misreports.said(table)
+
+
+def case(gains: dict[float, list[int]], honest: list[int]) -> Case:
+    """Bidders' gains by factor and tape; the whole gain in the lowest third."""
+
+    def rows(by_tape: list[int]) -> list[Row]:
+        return [dict[str, Cell].fromkeys(THIRDS, 0) | {"low_micro": gained, "offered_wh": 1000} for gained in by_tape]
+
+    lying = {("bidder", factor): rows(gains.get(factor, [0] * len(honest))) for factor in FACTORS}
+    return Case(2, {("nobody", 1.0): rows(honest), **lying, ("bidder", 1.0): rows(honest)})
+
+
+def test_a_lie_is_judged_where_it_was_not_chosen() -> None:
+    """What was best on one half brings on the other what it brings there."""
+    lucky = case({0.5: [200, 100] * 4}, [100, 110] * 4)
+    # On the even tapes 0.5 is best, on the odd ones honesty: each is judged on the other half.
+    assert lucky.crossed("bidder", "low_micro") == [100, 100] * 4
+
+
+@pytest.mark.parametrize(
+    ("lying", "passed", "said"),
+    [
+        ([100, 100, 101, 101] * 4, True, "with 2"),
+        ([60, 60, 160, 160] * 4, False, "(not decided)"),
+        ([110, 110, 111, 111] * 4, False, "(it does)"),
+    ],
+)
+def test_ignorance_is_not_honesty(lying: list[int], passed: bool, said: str) -> None:
+    """Only an interval below 2 % says that no lie gains so much; a wide one decides nothing."""
+    check = misreports.no_lie("vickrey", [case({0.5: lying}, [100] * 16)])
+    assert (check.passed, check.said[-len(said) :]) == (passed, said)
+    assert f"{MOST_GAIN:.0%}" in check.name

@@ -50,3 +50,17 @@ def test_each_says_what_it_asks_and_how(experiment: Experiment) -> None:
 def test_the_command_makes_it_again() -> None:
     """How many processes did the work is not in it: that changes nothing."""
     assert Made("theory", "full", 3, "v1").command == "etp lab theory --scale full --seed 3"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "processes", "took"),
+    [
+        (4.07, 1, "4.1 s on 1 process"),
+        (612.3, 2, "612 s on 2 processes"),
+        (3612.0, None, "3,612 s on a cluster"),
+        (None, 2, ""),
+    ],
+)
+def test_what_it_took_is_said(seconds: float | None, processes: int | None, took: str) -> None:
+    """Where it is known."""
+    assert Made("theory", "full", 3, "v1", seconds, processes).took == took

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from lab import pricing
 from lab.ledger import TARIFFS
-from lab.pricing import FORGOTTEN, POLICIES, read, run
+from lab.pricing import FORGOTTEN, POLICIES, read, rival, run, trying
+from lab.statistics import Interval
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,25 @@ def test_the_report_judges_draws_and_says(table: pa.Table) -> None:
     assert len(pricing.rows(table)) == 2 * len(POLICIES)
     assert "c/kWh" in pricing.said(table)
     assert len(pricing.tasks("quick", 1)) == pricing.SIZES["quick"][0]
+
+
+def interval(low: float, high: float) -> Interval:
+    """In µ/kWh."""
+    return Interval((low + high) / 2, low, high, 1.0, 5)
+
+
+def test_conclusions_follow_the_numbers() -> None:
+    """Each is said only where the intervals decide it."""
+    assert "worth most where there is none" in rival(interval(10, 20), interval(1, 5), interval(-1, 1))
+    assert "do not show" in rival(interval(10, 20), interval(1, 15), interval(-1, 1))
+    assert "costs more there than it finds" in trying(interval(-3, -1), interval(-2, -1))
+    assert "finds more than trying costs" in trying(interval(1, 2), interval(1, 3))
+    assert "do not decide" in trying(interval(-3, -1), interval(-2, 1))
+
+
+def test_what_is_lost_has_a_denominator(table: pa.Table) -> None:
+    """Wear at most per kWh offered, since no more than all of it is sold at the feed-in tariff."""
+    (check,) = (check for check in pricing.checks(table) if check.name.startswith("who forgets wear"))
+    assert "per kWh offered" in check.said
+    lost = float(check.said.split(f"{FORGOTTEN} ")[1].split(",")[0])
+    assert 0 < lost * 10_000 < TARIFFS.wear

@@ -12,7 +12,7 @@ from markdown.extensions.toc import slugify
 from matplotlib.figure import Figure as Canvas
 from pyarrow import Table
 
-from lab import pages
+from lab import caveats, pages
 from lab.experiment import Check, Experiment, Figure, Made, TableOf
 from lab.html import anchor, rendered
 from lab.io.figures import svg
@@ -71,15 +71,54 @@ def test_every_experiment_is_shown_in_its_order() -> None:
         f"`{COMMAND}`",
     ):
         assert text.count(part) >= 1
-    assert "| [About other](#about-other) | Is it so? | 1 of 1 |" in text
+    assert "| [About other](#about-other) | *Is it so?* So it is. | 1 of 1 |" in text
+
+
+def test_the_report_opens_with_answers_and_their_limits() -> None:
+    """First what the numbers say, one sentence each, then what they do not say, then how it was found."""
+    text = report(result("base"))
+    assert text.index("So it is.") < text.index(f"## {caveats.TITLE}") < text.index("## About base")
+    assert text.count(caveats.LIMITS) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        ("It earns 2.14 c/kWh [2.13, 2.15]\nmore. And so on.", "It earns 2.14 c/kWh [2.13, 2.15] more."),
+        ("One only.", "One only."),
+        ("Two.\n\n*Three*.", "Two."),
+    ],
+)
+def test_an_answer_is_the_first_sentence(said: str, first: str) -> None:
+    """Numbers do not end it, and lines are joined."""
+    found = result("base")
+    assert pages.answer(replace(found, experiment=replace(found.experiment, said=lambda _: said))) == first
+
+
+@pytest.mark.parametrize(("seeds", "told"), [({1}, "another seed is fairer"), ({2}, "had no part in it")])
+def test_the_seed_is_judged(seeds: set[int], told: str) -> None:
+    """Constants were chosen on seed 1: a report of it must say that this is in their favour."""
+    assert told in caveats.caveats(seeds)
+
+
+def test_a_quick_look_is_called_that() -> None:
+    """Where a page or a report is of few draws; a full one says nothing of it."""
+    quick = result("base")
+    full = replace(quick, made=replace(quick.made, scale="full", seconds=612.0, processes=2))
+    assert pages.QUICK in report(quick)
+    assert pages.QUICK in pages.page(quick)
+    assert pages.QUICK not in report(full) + pages.page(full)
+    assert "It took 612 s on 2 processes." in report(full)
+    assert "It took" not in report(quick)
 
 
 def test_under_each_figure_is_the_command_that_makes_it() -> None:
-    """And its caption."""
+    """And its caption; the same for tables."""
     text = report(result("base"), result("other"))
     for name in ("base", "other"):
         shown = f"![A line](evidence/{name}-line.svg)\n\nIt rises.\n\n`etp lab {name} --scale quick --seed 1`"
         assert shown in text
+        assert f"| 2 | 4\\| |\n\nAll.\n\n`etp lab {name} --scale quick --seed 1`" in text
 
 
 def test_where_theory_fails_nothing_else_is_shown() -> None:
@@ -149,7 +188,11 @@ def test_the_html_needs_no_other_file(tmp_path: Path) -> None:
     assert b64decode(data) == (tmp_path / "evidence" / "base-line.svg").read_bytes()
     links = [attributes.get("href") for tag, attributes in page.tags if tag == "a"]
     ids = [attributes["id"] for tag, attributes in page.tags if "id" in attributes]
-    assert links == [f"#{name}" for name in ids] == ["#about-base", "#about-other"]
+    assert (
+        sorted(links)
+        == sorted(f"#{name}" for name in ids)
+        == ["#about-base", "#about-other", f"#{anchor(caveats.TITLE)}"]
+    )
     assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe")]
 
 
@@ -163,7 +206,8 @@ def test_the_markdown_finds_its_figures(tmp_path: Path) -> None:
 
 
 def test_a_failure_draws_nothing(tmp_path: Path) -> None:
-    """No figure of anything is left to be shown elsewhere."""
+    """No figure of anything is left to be shown elsewhere, not even of a report that was there before."""
+    write_report([result("base"), result("other")], tmp_path, foundation="base", command=COMMAND)
     write_report([result("base", [BAD]), result("other")], tmp_path, foundation="base", command=COMMAND)
     assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == ["evidence.md", "report.html"]
 

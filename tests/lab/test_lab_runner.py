@@ -15,7 +15,7 @@ from lab.experiment import Experiment, Made, Row, Scale, Task
 from lab.io import results, runner
 from lab.io.runner import LabError
 
-MADE = Made("tiny", "quick", 3, "v1.2")
+MADE = Made("tiny", "quick", 3, "v1.2", 12.345, 2)
 
 
 def tasks(scale: Scale, seed: int) -> list[Task]:
@@ -167,7 +167,7 @@ def table() -> pa.Table:
 
 
 def test_results_say_what_made_them(tmp_path: Path) -> None:
-    """Seed, scale, version and command are in the file; the same results are the same bytes."""
+    """Seed, scale, version, command and what it took are in the file; the same results are the same bytes."""
     path = results.write(tmp_path, MADE, table())
     assert path == tmp_path / "tiny" / "quick" / "results.parquet"
     made, found = results.read(path)
@@ -177,6 +177,27 @@ def test_results_say_what_made_them(tmp_path: Path) -> None:
     first = path.read_bytes()
     assert results.write(tmp_path, MADE, table()).read_bytes() == first
     assert [file.name for file in path.parent.iterdir()] == ["results.parquet"]
+
+
+@pytest.mark.parametrize("made", [Made("tiny", "quick", 3, "v1"), Made("tiny", "quick", 3, "v1", 612.0)])
+def test_what_is_not_known_is_not_told(made: Made, tmp_path: Path) -> None:
+    """What it took, in files of before that was kept; how many processes, where a cluster did the work."""
+    path = results.write(tmp_path, made, table())
+    found, _ = results.read(path)
+    assert found == made
+    told = results.parquet.read_schema(path).metadata
+    assert {key for key in (b"etp.seconds", b"etp.processes") if key in told} == (
+        set() if made.seconds is None else {b"etp.seconds"}
+    )
+
+
+def test_a_time_that_is_no_number_is_named(tmp_path: Path) -> None:
+    """As is a seed."""
+    path = results.write(tmp_path, MADE, table())
+    wrong = table().replace_schema_metadata({"etp.scale": "quick", "etp.seed": "3", "etp.seconds": "soon"})
+    pa.parquet.write_table(wrong, path)
+    with pytest.raises(LabError, match=r"results\.parquet: could not convert string to float: 'soon'"):
+        results.read(path)
 
 
 def test_only_what_was_asked_for_is_kept(tmp_path: Path) -> None:

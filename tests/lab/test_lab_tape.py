@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from bess_node.solar import DAY_S
-from lab.synthetic import CLEARNESS, DAYS, STEPS, sun_of, year_of
-from lab.tape import FEWEST_QUANTA, MOST_BUYERS, QUANTUM, Making, Tape, TapeLot, recorded_tape, synthetic_tape
+from lab.synthetic import CLEARNESS, DAYS, FIRST_DAY_S, STEPS, sun_of, year_of
+from lab.tape import (
+    FEWEST_QUANTA,
+    MOST_BUYERS,
+    QUANTUM,
+    STRIDE,
+    Making,
+    Tape,
+    TapeLot,
+    recorded_tape,
+    synthetic_tape,
+)
 from runtime.days import AGILE_2020_05
 
 
@@ -77,7 +87,21 @@ def test_clusters_are_drawings_or_days(year: Tape) -> None:
     """What is resampled as a whole."""
     assert {lot.cluster for lot in recorded_tape(1, 7).lots} == {7}
     assert {lot.cluster for lot in year.lots} <= set(range(40))
-    assert {lot.cluster for lot in synthetic_tape(1, 2, days=2).lots} <= {2000, 2001}
+    first = 2 * STRIDE
+    assert {lot.cluster for lot in synthetic_tape(1, 2, days=2).lots} <= {2000 + first, 2001 + first}
+
+
+def test_short_tapes_are_spread_over_the_seasons() -> None:
+    """Five of them begin in five parts of the year, with its prices and its sun; a whole year begins on its first day."""
+    begins = [int(synthetic_tape(1, number, days=60).series.start_s - FIRST_DAY_S) // DAY_S for number in range(5)]
+    assert begins == [0, 73, 146, 219, 292]
+    tape, whole = synthetic_tape(1, 2, days=3), synthetic_tape(1, 2)
+    assert whole.series.start_s == FIRST_DAY_S
+    begin = begins[2] * STEPS
+    assert tape.series.values == whole.series.values[begin : begin + 3 * STEPS]
+    # The days of a tape have the sun of their season: midsummer's lots hold more than midwinter's.
+    summer, winter = (sum(lot.energy for lot in synthetic_tape(1, number, days=20).lots) for number in (2, 0))
+    assert summer > 2 * winter
 
 
 def test_a_synthetic_year_has_the_shape_of_the_recorded_days() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lab.experiment import Check
 from lab.io.runner import table_of
-from lab.theory import alone, play, rooms
+from lab.theory import alone, play, rooms, study
 from lab.theory.cells import cells, row_of
 from lab.theory.checks import checks, found, in_the_mean, per_draw
 from lab.theory.games import GAMES, Game
@@ -142,7 +142,9 @@ def test_another_best_reserve_fails(rows: list[dict[str, int | float | str | boo
         is_it = row["part"] == "grid" and row["reserve_micro_per_kwh"] == 400_000
         return changed(row, paid_micro_per_kwh=int(row["paid_micro_per_kwh"]) * 2) if is_it else row
 
-    assert [check.name for check in failed([richer(row) for row in rows])] == ["the best reserve is Myerson's, 0.5"]
+    assert [check.name for check in failed([richer(row) for row in rows])] == [
+        "the best reserve of the grid is Myerson's, 0.5"
+    ]
 
 
 def test_a_bidder_that_is_worth_less_than_a_reserve_fails(rows: list[dict[str, int | float | str | bool]]) -> None:
@@ -161,7 +163,7 @@ def test_no_results_are_no_proof(rows: list[dict[str, int | float | str | bool]]
     few = [row for row in rows if row["part"] == "mean" and row["bidders"] == 2]
     names = [check.name for check in failed(few)]
     assert names == [
-        "the best reserve is Myerson's, 0.5",
+        "the best reserve of the grid is Myerson's, 0.5",
         "one more bidder is worth no less than the best reserve",
         "the full cores do the same",
     ]
@@ -172,3 +174,26 @@ def test_a_room_that_does_not_end_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(rooms, "ENOUGH_S", CLOSING_S + 5 * REPLY_S / 2 + 0.004)
     with pytest.raises(rooms.RoomError, match="buyer 100 paid 0"):
         rooms.played(GAMES["vickrey"], np.array([[900_000, 700_000]]), NO_RESERVE)
+
+
+def test_an_effect_that_nobody_carries_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the cores ask for is carried out, or known to change nothing: never dropped unseen."""
+    monkeypatch.setattr(rooms, "NOT_CARRIED", frozenset())
+    with pytest.raises(
+        rooms.RoomError, match=r"device 1.* has (Count|RecordBid)\(.*expected one of Broadcast, Commit, "
+    ):
+        rooms.played(GAMES["vickrey"], np.array([[900_000, 700_000]]), NO_RESERVE)
+
+
+def test_all_is_said_in_one_unit(rows: list[dict[str, int | float | str | bool]]) -> None:
+    """Shares of the range of values, whether prices or means."""
+    said = [check.said for check in checks(table_of(rows)) if "cores" not in check.name]
+    assert all("range" in text and "µ" not in text for text in said)
+
+
+def test_the_method_says_what_was_tried() -> None:
+    """Which means chance may move, and which reserves Myerson's is compared with."""
+    assert (study.MEANS, study.MEANS_BY_CHANCE) == (216, 162)
+    method = " ".join(study.METHOD.split())
+    assert "a grid of 10 reserves, 0 (no reserve) to 0.9 in steps of 0.1" in method
+    assert "in vickrey and first-price, for 2 and 5 bidders in full, 2 in quick" in method

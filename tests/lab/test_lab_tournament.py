@@ -12,15 +12,16 @@ from lab import strategies, tournament
 from lab.ledger import TARIFFS
 from lab.play import Rules, UpTo
 from lab.seats import Part, Seat, awards_of, contest
+from lab.strategies import Comparison, Gains
 from lab.tape import synthetic_tape
-from lab.tournament import FIXED, MECHANISMS, REPLY, SHARES, STRATEGY, equilibrium, mixed, play, run, tasks
+from lab.tournament import EQUILIBRIUM, FIXED, MECHANISMS, REPLY, SHARES, STRATEGY, equilibrium, mixed, play, run, tasks
 
 
 @pytest.fixture(scope="module")
 def table() -> pa.Table:
-    """Two tapes of two days, all mechanisms; the best reply of those who can wait on the first, of few shares."""
+    """Three tapes of two days, all mechanisms; replies are searched on the first two, in the waiting room of few shares."""
     kept, tournament.FEW_SHARES = tournament.FEW_SHARES, (0.9, 1.0)
-    rows = [row for number in (0, 1) for name in MECHANISMS for row in run(1, number, 2, name, number == 0)]
+    rows = [row for number in (0, 1, 2) for name in MECHANISMS for row in run(1, number, 2, name, number < 2)]
     tournament.FEW_SHARES = kept
     return pa.Table.from_pylist(rows)
 
@@ -35,7 +36,7 @@ def test_tasks_are_declared_and_seeded() -> None:
 def test_all_strategies_meet_the_same_lots(table: pa.Table) -> None:
     """What is offered is the same in every row of a tape; nobody gains less than nothing, since no bid is above the value."""
     rows = table.to_pylist()
-    assert len({(row["tape"], row["offered_wh"]) for row in rows}) == 2
+    assert len({(row["tape"], row["offered_wh"]) for row in rows}) == 3
     assert all(row["gained_micro"] >= 0 for row in rows if row["share"] < 0)
     assert all(row["gained_micro"] == row["low_micro"] + row["middle_micro"] + row["high_micro"] for row in rows)
 
@@ -47,24 +48,86 @@ def test_it_is_read_as_it_was_played(table: pa.Table) -> None:
         setting = ("first-price", "alone", field)
         assert sum(found[setting, "truthful"].micro) == 0
         assert sum(found[setting, REPLY].micro) >= max(
-            sum(found[setting, name].micro) for name in ("truthful", "aggressive")
+            sum(found[setting, name].on(2).micro) for name in ("truthful", "aggressive")
         )
         dominant = ("vickrey", "alone", field)
-        assert sum(found[dominant, REPLY].micro) == sum(found[dominant, "truthful"].micro)
-    assert 0.3 < strategies.share_of_best(found, ("vickrey", "alone", "mixed")) <= 1.0
+        assert found[dominant, REPLY].micro == found[dominant, "truthful"].on(2).micro
+    assert 0.3 < strategies.share_of_best(found, ("vickrey", "alone", "mixed")).estimate <= 1.0
+
+
+def test_the_best_found_is_compared_on_the_tapes_that_were_searched(table: pa.Table) -> None:
+    """In both rooms: on these, where any bid above the ask does the same, every strategy that bids so reaches all of it."""
+    found = strategies.read(table)
+    for room in tournament.ROOMS:
+        setting = ("first-above-reserve", room, "mixed")
+        assert len(found[setting, REPLY].micro) == 2 < len(found[setting, "conservative"].micro)
+        part = strategies.share_of_best(found, setting, "conservative")
+        assert (part.estimate, part.clusters) == (1.0, 2)
+
+
+def test_who_bids_as_its_rivals_in_equilibrium_is_seated_there(table: pa.Table) -> None:
+    """Only there; where the value is the equilibrium, it gains what truth does."""
+    found = strategies.read(table)
+    fields = {setting[2] for setting, name in found if name == EQUILIBRIUM}
+    assert fields == {EQUILIBRIUM}
+    for mechanism in ("vickrey", "uniform"):
+        setting = (mechanism, "alone", EQUILIBRIUM)
+        assert found[setting, EQUILIBRIUM] == found[setting, "truthful"]
 
 
 def test_the_report_draws_and_says(table: pa.Table) -> None:
-    """Every comparison is judged; the figure, the table and the text are made."""
+    """Every comparison is judged; the figure, the tables and the text are made."""
     judged = strategies.checks(table)
     assert len(judged) == len(MECHANISMS) * 2 * 2 * len(FIXED)
     passed = {check.name for check in judged if check.passed}
     assert "first-price, alone, mixed rivals: gains more than truthful" in passed
     canvas = Figure()
     strategies.draw(table, canvas)
-    assert len(canvas.axes) == 2
-    assert len(strategies.rows(table)) == len(MECHANISMS) * 4
-    assert STRATEGY in strategies.said(table)
+    assert len(canvas.axes) == 4
+    for made in strategies.TOURNAMENT.tables:
+        rows = made.rows(table)
+        assert {len(row) for row in rows} == {len(made.columns)}
+        assert len(rows) == len(MECHANISMS) * 4
+    assert f"On 3 tapes *{STRATEGY}* wins" in strategies.said(table)
+
+
+def compared(
+    gained: list[int], rival: str = "truthful", setting: strategies.Key = ("vickrey", "alone", "mixed")
+) -> Comparison:
+    """With a rival that gains 100 µ on every tape of 1 kWh."""
+    offered = tuple(1000 for _ in gained)
+    ours, theirs = Gains(tuple(gained), offered), Gains((100,) * len(gained), offered)
+    return Comparison(setting, rival, ours.over(theirs), theirs.estimate())
+
+
+def test_a_tie_is_named_for_what_it_tests() -> None:
+    """Within 10 %: it may be behind for sure and is a tie all the same, but no win; elsewhere only a win will do."""
+    behind = compared([95, 94, 96, 95])
+    assert (behind.won, behind.held, behind.more.high < 0) == (False, True, True)
+    assert behind.check().name == "vickrey, alone, mixed rivals: within 10% of truthful"
+    assert "% lost, 4 tapes" in behind.check().said
+    assert behind.lost_most() == pytest.approx(0.06, abs=0.004)
+    assert not compared([80, 99, 99, 99, 99, 99]).held
+    assert not compared([100, 101, 99, 100], "random").held
+    ahead = compared([120, 121, 122, 119], "random")
+    assert ahead.check().name == "vickrey, alone, mixed rivals: gains more than random"
+    assert ahead.check().passed
+
+
+def test_wins_ties_and_the_rest_are_counted_apart() -> None:
+    """With the worst tie."""
+    judged = [
+        compared([120, 121, 119]),
+        compared([95, 94, 96]),
+        compared([99, 100, 101]),
+        compared([50, 51, 52], "random"),
+    ]
+    told = " ".join(strategies.counts(judged, 3).split())
+    assert "wins 1 of 4 comparisons" in told
+    assert "2 are ties" in told
+    assert "In 1 of these it is surely behind" in told
+    assert "it may lose 6.0%" in told
+    assert told.endswith("Neither, in 1: random (vickrey, alone, mixed rivals).")
 
 
 def test_a_seat_plays_as_the_same_strategy_of_the_others_does() -> None:
