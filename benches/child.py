@@ -17,6 +17,8 @@ from benches.plan import ROOT
 
 DEVICE: Final = 101
 """The battery of the benches that need one."""
+BATTERY_STATE: Final = "bess"
+"""Its state directory, in the bench's."""
 READY_S: Final = 60.0
 STOP_S: Final = 15.0
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
@@ -37,6 +39,8 @@ class Child:
 
     def __init__(self, module: str, arguments: Sequence[str], log: Path, command: Sequence[str] = ()) -> None:
         self.name, self.log = module, log
+        self.ready: dict[str, Any] = {}
+        """What a node says once it serves."""
         with log.open("ab") as errors:
             self.process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
                 command or [sys.executable, "-m", module, *arguments],
@@ -137,9 +141,18 @@ def group() -> str:
 
 @contextmanager
 def battery(directory: Path, *options: str) -> Iterator[tuple[Child, tuple[str, int]]]:
-    """A ready `etp bess` and its address; its journal is in `directory`/bess."""
-    arguments = ("bess", "--device-id", str(DEVICE), "--state-dir", str(directory / "bess"), "--log-level", "warning")
+    """A ready `etp bess` and its address; its journal is in `directory`/BATTERY_STATE."""
+    arguments = (
+        "bess",
+        "--device-id",
+        str(DEVICE),
+        "--state-dir",
+        str(directory / BATTERY_STATE),
+        "--log-level",
+        "warning",
+    )
     profile = () if "--profile" in options else ("--profile", "plain")
     with running("cli.main", [*arguments, "--group", group(), *profile, *options], directory / "bess.log") as child:
-        host, port = child.line()["tcp"].split(":")
+        child.ready = child.line()
+        host, port = child.ready["tcp"].split(":")
         yield child, (host, int(port))

@@ -24,6 +24,8 @@ CONNECTIONS: Final = 200
 OTHERS: Final = (1, 10, 1_000)
 SECONDS: Final = 1.5
 ROUNDS: Final = 5
+WARM_UP_S: Final = 0.5
+"""Of each server, before anything counts: its first bids meet cold caches and, behind a broker, connections that are being made."""
 LEAST_OF_ECHO_PERCENT: Final = 40.0
 LEAST_OF_JSON_PERCENT: Final = 100.0
 
@@ -38,15 +40,19 @@ class Server(NamedTuple):
 
 
 def _serve(stack: ExitStack, directory: Path) -> list[Server]:
-    child, address = stack.enter_context(battery(directory, *OPEN_MARKET))
-    servers = [Server("etp", "etp", child, address)]
+    """All of them, which start at the same time."""
     others: tuple[tuple[str, Literal["echo", "json"], str, tuple[str, ...]], ...] = (
         ("echo", "echo", "benches.echo", ()),
         ("json", "json", "benches.json_server", (str(directory / "json"),)),
         ("bare json", "json", "benches.json_server", ()),
     )
-    for name, wire, module, arguments in others:
-        child = stack.enter_context(running(module, arguments, directory / f"{name}.log"))
+    started = [
+        (name, wire, stack.enter_context(running(module, arguments, directory / f"{name}.log")))
+        for name, wire, module, arguments in others
+    ]
+    child, address = stack.enter_context(battery(directory, *OPEN_MARKET))
+    servers = [Server("etp", "etp", child, address)]
+    for name, wire, child in started:
         host, port = child.line()["tcp"].split(":")
         servers.append(Server(name, wire, child, (host, int(port))))
     return servers
@@ -65,17 +71,31 @@ class Rounds:
         """Of the servers."""
         return list(self._begun)
 
+    def warm(self, connections: int) -> None:
+        """Each server in turn, and nothing of it counts."""
+        for server in self._servers:
+            self._phase(server, connections, min(WARM_UP_S, self._seconds))
+
     def run(self, connections: int) -> None:
         """Each server in turn."""
-        for name, wire, child, (host, port) in self._servers:
-            job = Job(host, port, connections, self._seconds, wire=wire, begun=self._begun[name])
-            phase = load.run(job, child, self._directory)
-            self._begun[name] += phase.outcome.sent
-            self.phases[name, connections].append(phase)
+        for server in self._servers:
+            self.phases[server.name, connections].append(self._phase(server, connections, self._seconds))
+
+    def _phase(self, server: Server, connections: int, seconds: float) -> Phase:
+        name, wire, child, (host, port) = server
+        phase = load.run(
+            Job(host, port, connections, seconds, wire=wire, begun=self._begun[name]), child, self._directory
+        )
+        self._begun[name] += phase.outcome.sent
+        return phase
 
     def rate(self, name: str, connections: int) -> float:
         """Median of the bids answered a second."""
         return median(phase.answered_per_s for phase in self.phases[name, connections])
+
+    def rate_of_core(self, name: str, connections: int) -> float:
+        """Median of the bids answered in a second of the server's processor time."""
+        return median(phase.answered_per_core_s for phase in self.phases[name, connections])
 
     def answer_ms(self, name: str, connections: int) -> list[float]:
         """All latencies."""
@@ -85,6 +105,10 @@ class Rounds:
         """ETP's rate as a share of another's, %."""
         return round(100 * self.rate("etp", connections) / self.rate(name, connections), 1)
 
+    def core_percent_of(self, name: str, connections: int) -> float:
+        """The same of the rates a second of the server's processor time, %."""
+        return round(100 * self.rate_of_core("etp", connections) / self.rate_of_core(name, connections), 1)
+
 
 def run(plan: Plan) -> Report:
     """Measure."""
@@ -92,6 +116,8 @@ def run(plan: Plan) -> Report:
     others = () if plan.quick else OTHERS
     with plan.scratch() as directory, ExitStack() as stack:
         done = Rounds(_serve(stack, directory), directory, plan.phase_s(SECONDS))
+        for _ in range(plan.size(1, 0)):
+            done.warm(judged)
         for connections in others:
             done.run(connections)
         for _ in range(rounds):
@@ -107,6 +133,11 @@ def run(plan: Plan) -> Report:
                 f"etp of json, {judged} connections", done.percent_of("json", judged), "%", least=LEAST_OF_JSON_PERCENT
             ),
             Figure(f"etp of bare json, {judged} connections", done.percent_of("bare json", judged), "%"),
+            *(
+                Figure(f"etp of {name}, per server core-second", done.core_percent_of(name, judged), "%")
+                for name in done.names
+                if name != "etp"
+            ),
             Figure("unanswered bids", sum(phase.outcome.unanswered for phase in every), most=0),
             Figure("wrong answers", sum(sum(phase.outcome.wrong.values()) for phase in every), most=0),
             *(figure for connections in (*others, judged) for figure in rates(done, connections)),
@@ -131,4 +162,5 @@ def costs(name: str, phases: list[Phase]) -> list[Figure]:
     return [
         Figure(f"{name} server, share of a core", round(server, 1), "%"),
         Figure(f"{name} generator, share of a core", round(generator, 1), "%"),
+        Figure(f"{name} server, processor time a bid", round(load.processor_us(phases), 1), "µs"),
     ]

@@ -1,7 +1,8 @@
 """How long an aggregator that starts needs to know 50 batteries: from its first Query to the answer of the last one.
 
 The batteries are real daemons with journals and sockets of their own, two processes full; the aggregator's side is the
-discovery core in its own shell. Each battery waits a random 0 to 50 ms before it answers, so that is what must be seen.
+discovery core in its own shell. Each battery waits a random 0 to 50 ms before it answers, so that is what must be seen: the least
+for one of them is half of that in the median, and a datagram there and back.
 """
 
 import asyncio
@@ -10,13 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from benches.child import group
+from benches.child import group, running
 from benches.fleet import batteries
 from benches.plan import Plan
 from benches.report import MS, Figure, Report, percentile
+from benches.round_trips import TRIPS, datagrams_ms
 from etp.codes import MessageType
 from etp.discovery import Event, PeerFound
 from etp.discovery_limits import DiscoveryLimits
+from etp.frame import FRAME_SIZE
 from etp.ids import Ids
 from etp.io.clock import system_now
 from etp.io.multicast import open_multicast
@@ -78,6 +81,10 @@ def run(plan: Plan) -> Report:
     with plan.scratch() as directory, batteries(wanted, PROCESSES, directory, where, {}):
         address = parse_address("group", where)
         found = [asyncio.run(search(address, FIRST_SEARCHER + number, wanted)) for number in range(searches)]
+        with running("benches.echo", (), directory / "echo.log") as echo:
+            there_and_back = datagrams_ms(parse_address("udp", echo.line()["udp"]), FRAME_SIZE, plan.size(TRIPS, 20))
+    echo_ms = percentile(sorted(there_and_back), 50)
+    least_ms = DiscoveryLimits().reply_delay_ms / 2 + echo_ms
     every = sorted(value for one in found for value in one)
     return Report(
         f"{wanted} batteries in {PROCESSES} processes, {searches} searches of aggregators that just started",
@@ -86,5 +93,7 @@ def run(plan: Plan) -> Report:
             Figure("a battery found p50", round(percentile(every, 50), 2), MS),
             Figure("a battery found p99", round(percentile(every, 99), 2), MS),
             Figure("the last one found, worst", round(percentile(every, 100), 2), MS, most=MOST_MS),
+            Figure("a datagram there and back p50", round(echo_ms, 3), MS),
+            Figure("found p50, times its least", round(percentile(every, 50) / least_ms, 2), "×"),
         ],
     )

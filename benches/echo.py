@@ -1,4 +1,4 @@
-"""`python -m benches.echo`: sends back what comes, on the daemon's own kind of loop: the price of sockets and loop alone."""
+"""`python -m benches.echo`: sends back what comes by TCP and UDP, on the daemon's own kind of loop: the price of sockets and loop."""
 
 import asyncio
 import socket
@@ -20,12 +20,27 @@ class Echo(asyncio.Protocol):
         self.transport.write(data)  # type: ignore[attr-defined]  # uvloop's transports are no subclasses of asyncio's
 
 
+class Datagrams(asyncio.DatagramProtocol):
+    """Each back to where it came from."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep it."""
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Back with it."""
+        self.transport.sendto(data, addr)  # type: ignore[attr-defined]  # as above
+
+
 async def serve(lifecycle: Lifecycle) -> int:
     """Until SIGTERM."""
-    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0, backlog=1024)
-    host, port = server.sockets[0].getsockname()
-    announce({"tcp": f"{host}:{port}"})
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Echo, "127.0.0.1", 0, backlog=1024)
+    datagrams, _ = await loop.create_datagram_endpoint(Datagrams, ("127.0.0.1", 0))
+    places = {"tcp": server.sockets[0].getsockname(), "udp": datagrams.get_extra_info("sockname")}
+    announce({name: f"{host}:{port}" for name, (host, port) in places.items()})
     await lifecycle.stopping.wait()
+    datagrams.close()
     server.close()
     return 0
 

@@ -52,6 +52,8 @@ class Found(msgspec.Struct):
     ack_ms: list[float]
     """Of each message: from when it was sent to when all of it was durable."""
     cpu_s: float
+    bytes: int
+    """Of all messages, as they were sent."""
 
 
 def journal(node: int, told: Told) -> Iterator[tuple[int, int, bytes]]:
@@ -163,7 +165,9 @@ async def phase(told: Told) -> Found:
     began_s, cpu_s = time.perf_counter(), time.process_time()
     await asyncio.gather(*(node.ship() for node in nodes))
     seconds, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
-    return Found(told.nodes * told.lots * EVENTS_A_LOT, seconds, [ms for node in nodes for ms in node.ack_ms], cpu_s)
+    sent = sum(len(message) for node in nodes for _, _, message in node.messages)
+    ack_ms = [ms for node in nodes for ms in node.ack_ms]
+    return Found(told.nodes * told.lots * EVENTS_A_LOT, seconds, ack_ms, cpu_s, sent)
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """Durable commits a second, and what one waits, with 1, 20 and 200 of them waiting at once: group commit on the real disk.
 
 Each commit is two rows, as the end of a lot is. Each waiter asks for its next as soon as it has the last; the latency is
-from the call to the future's result on the loop. The journal's own transactions are shown beside it.
+from the call to the future's result on the loop. The journal's own transactions are shown beside it, and what a bare write
+and fdatasync of the same rows in groups of the same size gets through.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from benches.disk import BARE_S, Groups, bare_ms, journal_bytes, of_bare
 from benches.plan import Plan
 from benches.report import MS, Figure, Report, percentile
 from etp.effects import Row
@@ -35,7 +37,7 @@ async def _wait_in_turn(journal: Journal, waiter: int, until_s: float, latencies
         latencies_ms.append((time.perf_counter() - began_s) * 1000)
 
 
-async def _measure(directory: Path, waiting: int, seconds: float) -> list[Figure]:
+async def _measure(directory: Path, waiting: int, seconds: float, bare_s: float) -> list[Figure]:
     journal = Journal.open(directory / str(waiting), role="bess", device_id=1)
     latencies_ms: list[float] = []
     began_s = time.perf_counter()
@@ -48,6 +50,7 @@ async def _measure(directory: Path, waiting: int, seconds: float) -> list[Figure
     finally:
         journal.close()
     ordered = sorted(latencies_ms)
+    groups = Groups(len(ordered), transactions["count"], journal_bytes(directory / str(waiting)), elapsed_s)
     waits = [
         Figure(f"{waiting} waiting: {name}", round(percentile(ordered, percent), 3), MS)
         for name, percent in (("p50", 50.0), ("p99", 99.0), ("max", 100.0))
@@ -57,6 +60,7 @@ async def _measure(directory: Path, waiting: int, seconds: float) -> list[Figure
         *waits,
         Figure(f"{waiting} waiting: transaction p99", transactions["p99_ms"], MS),
         Figure(f"{waiting} waiting: transaction max", transactions["worst_ms"], MS),
+        *of_bare(f"{waiting} waiting: ", "commits", groups, bare_ms(directory, groups.size, bare_s)),
     ]
 
 
@@ -65,5 +69,5 @@ def run(plan: Plan) -> Report:
     seconds, figures = plan.phase_s(SECONDS), []
     with plan.scratch() as directory:
         for waiting in WAITING:
-            figures += asyncio.run(_measure(directory, waiting, seconds))
+            figures += asyncio.run(_measure(directory, waiting, seconds, plan.phase_s(BARE_S)))
     return Report(f"commits of 2 rows for {seconds:g} s each, SQLite WAL with synchronous=FULL", figures)

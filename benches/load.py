@@ -2,8 +2,10 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Final, Protocol
 
 import msgspec
@@ -34,6 +36,11 @@ class Phase:
         return len(self.outcome.answer_us) / self.outcome.seconds
 
     @property
+    def answered_per_core_s(self) -> float:
+        """Answers a second of the server's processor time: what the generator takes does not count against the server."""
+        return 100 * self.answered_per_s / self.server_cpu_percent
+
+    @property
     def answer_ms(self) -> list[float]:
         """Latencies of answers, ms."""
         return in_ms(self.outcome.answer_us)
@@ -59,6 +66,11 @@ class Phase:
     def latencies(self, name: str, *, most_p99: float | None = None, most: float | None = None) -> list[Figure]:
         """Percentiles of the answers."""
         return spread(name, self.answer_ms, most_p99=most_p99, most=most)
+
+
+def processor_us(phases: Sequence[Phase]) -> float:
+    """What a bid and its answer take of the server's processor, median of the phases, µs."""
+    return 1e6 / median(phase.answered_per_core_s for phase in phases)
 
 
 def in_ms(values_us: list[int]) -> list[float]:

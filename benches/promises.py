@@ -2,17 +2,19 @@
 
 The mechanism is first-above-reserve, so that a bid is a trade: Bid → RESERVED, fsync → Accept → Confirm → CONFIRMED,
 fsync → Terminate(FINISHED). Confirms leave as soon as their Accept is there; no trade waits for another. The disk is probed
-beside the load, and the limit counts from what it gave.
+beside the load, and the limit counts from what it gave. Afterwards a bare write and fdatasync of the same rows, in groups of the
+same size, shows what the disk alone would get through.
 """
 
 from typing import Final
 
 from benches import load
-from benches.child import battery
-from benches.disk import Probe
+from benches.child import BATTERY_STATE, Child, battery
+from benches.disk import BARE_S, Groups, Probe, bare_ms, journal_bytes, of_bare
 from benches.job import Job
 from benches.plan import Plan
 from benches.report import MS, Figure, Report, percentile, spread
+from benches.scrape import scraped
 
 RATE: Final = 1_050
 """Bids a second; some more than the trades that are asked for, so that the last ones' time does not decide."""
@@ -29,18 +31,30 @@ SELL_AT_ONCE: Final = (
 """950,000 kWh for sale: 60 s sell 6,300; what is sold is delivered meanwhile, 277 trades a second."""
 
 
+def _transactions(server: Child) -> int:
+    """Of the battery's journal so far."""
+    return int(scraped(server.ready["metrics"], "etp_journal_fsync_seconds_count"))
+
+
 def run(plan: Plan) -> Report:
     """Measure."""
     connections = plan.size(CONNECTIONS, 50)
     rate = plan.size(RATE, 100)
-    with plan.scratch() as directory, battery(directory, *SELL_AT_ONCE) as (server, (host, port)):
+    options = (*SELL_AT_ONCE, "--metrics", "127.0.0.1:0")
+    with plan.scratch() as directory, battery(directory, *options) as (server, (host, port)):
         job = Job(host, port, connections, plan.phase_s(SECONDS), rate=rate, trades=True)
+        before = _transactions(server)
         with Probe(directory) as probe:
             phase = load.run(job, server, directory)
-        memory = server.memory_mib()
-    outcome = phase.outcome
+        outcome, memory = phase.outcome, server.memory_mib()
+        transactions = _transactions(server) - before
+        groups = Groups(
+            len(outcome.finished_us), transactions, journal_bytes(directory / BATTERY_STATE), outcome.seconds
+        )
+        bare = bare_ms(directory, groups.size, plan.phase_s(BARE_S))
     disk_ms = sorted(probe.commits_ms)
     most = OWN_MS + COMMITS * percentile(disk_ms, 99)
+    of_fsync = percentile(sorted(phase.answer_ms), 50) / percentile(sorted(bare), 50)
     trades_per_s = len(outcome.finished_us) / outcome.seconds
     return Report(
         f"{rate:,} bids/s of 0.1 kWh open loop over {connections} devices for {job.seconds:g} s, each one a trade",
@@ -52,6 +66,8 @@ def run(plan: Plan) -> Report:
             Figure("disk commit p50", round(percentile(disk_ms, 50), 3), MS),
             Figure("disk commit p99", round(percentile(disk_ms, 99), 3), MS),
             Figure("disk commit max", round(percentile(disk_ms, 100), 3), MS),
+            *of_bare("", "trades", groups, bare),
+            Figure("bid → Accept p50, times the bare fdatasync's", round(of_fsync, 1), "×"),
             Figure("memory after the run", round(memory, 1), "MiB"),
             *phase.costs(),
         ],

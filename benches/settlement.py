@@ -1,7 +1,8 @@
 """From a durable Confirm to the finalized account read back: a local chain and a battery's settler, a process each.
 
 The chain is `etp devnet` as it is (40 ms slots, final after 4), the settler is the daemon's own shell with a real journal.
-First a gentle rate, whose latencies count; then more than the chain takes, for how many trades a second come through.
+First a gentle rate, whose latencies count; then more than the chain takes, for how many trades a second come through. Sooner than
+the slots to finality, of which the first is half gone in the mean, and two requests (to send, to read back) no trade can be settled.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import msgspec
 
 from benches.child import Child, running
 from benches.plan import Plan
-from benches.report import Figure, Report, spread
+from benches.report import MS, Figure, Report, percentile, spread
+from benches.round_trips import TRIPS, slots_ms
 
 SLOT_MS, FINALITY_SLOTS = 40, 4
 GENTLE_RATE: Final = 20.0
@@ -25,6 +27,9 @@ FULL_RATE: Final = 1_000.0
 MOST_WAITING: Final = 600
 """On their way at a time: what comes beyond waits, as a battery that sells so fast would have to."""
 LEAST_PER_S: Final = 200.0
+HALF_A_SLOT: Final = 0.5
+"""What is gone of the slot that a trade lands in, in the mean; slots to finality count from that one's beginning."""
+REQUESTS: Final = 2
 PHASE_S: Final = 120.0
 
 
@@ -57,6 +62,8 @@ def run(plan: Plan) -> Report:
             before_s = devnet.cpu_s()
             full = phase(settler, trades=trades, rate=FULL_RATE, most_waiting=MOST_WAITING)
             devnet_s = devnet.cpu_s() - before_s
+        request_ms = percentile(sorted(slots_ms(ready["rpc"], plan.size(TRIPS, 20))), 50)
+    least_ms = (FINALITY_SLOTS - HALF_A_SLOT) * SLOT_MS + REQUESTS * request_ms
     per_s = full["settled"] / full["seconds"]
     return Report(
         f"Confirm durable → finalized account read back; {gentle:,} trades at {GENTLE_RATE:g}/s, then {trades:,} as fast as"
@@ -65,6 +72,8 @@ def run(plan: Plan) -> Report:
             *spread(
                 f"at {GENTLE_RATE:g}/s: settled after", calm["waits_ms"], most=None if plan.quick else GENTLE_MOST_MS
             ),
+            Figure("a request to the chain p50", round(request_ms, 2), MS),
+            Figure("settled p50, times its least", round(percentile(calm["waits_ms"], 50) / least_ms, 2), "×"),
             Figure("at full rate: settled", round(per_s, 1), "trades/s", least=plan.size(round(LEAST_PER_S), 1)),
             *spread("at full rate: settled after", full["waits_ms"]),
             Figure("not settled", gentle + trades - calm["settled"] - full["settled"], "trades", most=0),

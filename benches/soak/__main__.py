@@ -5,6 +5,7 @@ where no namespaces can be had.
 """
 
 import argparse
+import asyncio
 import json
 import random
 import sys
@@ -66,6 +67,9 @@ def main(given: Sequence[str] | None = None) -> int:
     except HostsError as error:
         console.print(f"[bold red]no network for a soak can be made:[/] {error}", highlight=False)
         return NOT_HERE
+    except asyncio.CancelledError:
+        console.print("[bold red]the soak was told to end before its time[/]")
+        return 1
     except (NodeError, ContractsError) as error:
         console.print(f"[bold red]the soak could not go on:[/] {error}", highlight=False)
         return 1

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from benches.page import MET
 from benches.plan import ROOT
 from benches.report import Figure, shown
-from benches.soak.verdict import WHOLE_S, Loss
+from benches.soak.verdict import DUE_AT_ANY_TIME, SENT, UNDISTURBED, WHOLE_S, Loss
 
 FILE: Final = "soak.json"
 PAGE: Final = ROOT / "docs" / "soak.md"
@@ -32,19 +33,36 @@ def write(found: dict[str, Any]) -> None:
     PAGE.write_text(f"{head}{BEGIN}\n\n{drawn(found)}")
 
 
+def command(found: dict[str, Any]) -> str:
+    """What plays the same blows at the same instants again."""
+    return f"python -m benches.soak --minutes {found['seconds'] / 60:g} --seed {found['seed']}"
+
+
+def headline(found: dict[str, Any]) -> str:
+    """How many bids were answered, of all that were due first."""
+    share = {figure["name"]: figure["value"] for figure in found["soak"]["figures"]}
+    return (
+        f"**{share[DUE_AT_ANY_TIME]} % of all bids that were due at any time were answered within the budget**; of those that there was a"
+        f" session to send over {share[SENT]} %, of those that were due while their battery ran and its network was whole"
+        f" {share[UNDISTURBED]} %."
+    )
+
+
 def drawn(found: dict[str, Any]) -> str:
-    """Two tables: the figures, and the losses."""
+    """The headline, and two tables: the figures, and the losses."""
     machine, soak = found["machine"], found["soak"]
     where = f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}, commit {machine['commit']}"
     lines = [
-        f"{found['time'][:10]}, {soak['load']}; seed {found['seed']}; {where}.",
+        headline(found),
         "",
-        "| figure | measured | limit |",
-        "| --- | --- | --- |",
+        f"`{command(found)}`, {found['time'][:10]}: {soak['load']}; {where}.",
+        "",
+        "| figure | measured | limit | met |",
+        "| --- | --- | --- | --- |",
     ]
     for given in soak["figures"]:
         figure = Figure(given["name"], given["value"], given["unit"], given.get("most"), given.get("least"))
-        lines.append(f"| {figure.name} | {shown(figure.value)} {figure.unit} | {figure.limit} |")
+        lines.append(f"| {figure.name} | {shown(figure.value)} {figure.unit} | {figure.limit} | {MET[figure.met]} |")
     lines += ["", "| message | sent | received | lost | late |", "| --- | --- | --- | --- | --- |"]
     for given in found["losses"]:
         loss = Loss(**given)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -123,7 +124,10 @@ def _in_turn(names: list[str], rng: random.Random) -> Iterator[str]:
 
 
 async def soak(course: Course, directory: Path, console: Console) -> Found:
-    """The whole course; every process is ended whatever happens. Raises HostsError, NodeError, ContractsError."""
+    """The whole course; every process is ended always. Raises HostsError, NodeError, ContractsError, CancelledError (SIGTERM)."""
+    ours_alone = asyncio.current_task()
+    assert ours_alone is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ours_alone.cancel)
     batteries, buyers = market.batteries(course.batteries), market.buyers(course.aggregators)
     probes = market.probes(course.batteries)
     names = [f"{Role.BESS.value}-{each.device_id}" for each in batteries]

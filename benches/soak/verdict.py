@@ -11,6 +11,10 @@ from benches.soak.run import Course, Found, Sample
 from etp.codes import MessageType, Role
 from etp.timing import REPLY_BUDGET_MS
 
+DUE_AT_ANY_TIME: Final = "due at any time, answered"
+"""Of all bids, those too that found no session since their battery had just been killed or cut off."""
+SENT: Final = "sent, answered in budget"
+UNDISTURBED: Final = "due while all was well, answered"
 ANSWERED_PERCENT: Final = 99.5
 GROWTH_PERCENT: Final = 5.0
 WHOLE_S: Final = 1_800.0
@@ -97,19 +101,19 @@ def judge(course: Course, found: Found) -> Report:
         f"{kills} × kill -9, {len(found.struck) - kills} × network cut",
         [
             Figure("probe bids", len(bids), least=1),
+            Figure(DUE_AT_ANY_TIME, round(answered_percent(bids), 3), "%"),
             Figure(
-                "sent, answered in budget",
+                SENT,
                 round(answered_percent(sent), 3),
                 "%",
                 least=ANSWERED_PERCENT if whole else None,
             ),
             Figure(
-                "due while all was well, answered",
+                UNDISTURBED,
                 round(answered_percent(undisturbed(found)), 3),
                 "%",
                 least=ANSWERED_PERCENT,
             ),
-            Figure("due at any time, answered", round(answered_percent(bids), 3), "%"),
             Figure("answer p50", round(percentile(answers, 50), 2), MS),
             Figure("answer p99", round(percentile(answers, 99), 2), MS),
             Figure("answer p99.9", round(percentile(answers, 99.9), 2), MS),

@@ -1,8 +1,8 @@
 """Figures, limits and percentiles; the command's status; the page."""
 
-import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +11,7 @@ from benches import page
 from benches.child import ChildError
 from benches.plan import Plan
 from benches.report import Figure, Report, percentile, spread
+from benches.suite import BENCHES
 
 
 def test_a_figure_is_held_to_its_limit() -> None:
@@ -64,23 +65,93 @@ def test_an_unknown_name_is_wrong_usage() -> None:
     assert end.value.code == 2
 
 
-def test_the_page_shows_the_newest_whole_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+MACHINE = {
+    "cpu": "Z80",
+    "cores": 1,
+    "python": "3.11",
+    "loop": "uvloop",
+    "commit": "0" * 40,
+    "changed_files": 0,
+    "load_average": 0.1,
+}
+
+
+def run_of(*names: str, command: str = "make bench", **other: object) -> dict[str, Any]:
+    """Results of a whole run with these benches, half of whose figures miss their limits."""
+    figures = [Figure("p99", 3.25, "ms", most=10), Figure("max", 600, "ms", most=500)]
+    bench = Report("one bid", figures).as_dict() | {"took_s": 90.0}
+    whole = {"time": "T", "whole": True, "command": command, "seconds": None, "machine": MACHINE}
+    return whole | {"benches": dict.fromkeys(names, bench)} | other
+
+
+@pytest.fixture
+def suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two benches."""
+    monkeypatch.setattr(page, "BENCHES", {"english": None, "signed": None})
+
+
+@pytest.mark.usefixtures("suite")
+def test_the_page_shows_the_newest_whole_run() -> None:
     """Partial and shortened runs are passed over; what is between the markers is replaced, the rest of the page stays."""
-    monkeypatch.setattr(page, "RESULTS", tmp_path)
     with pytest.raises(page.NoResultsError):
-        page.newest()
-    machine = {"cpu": "Z80", "cores": 1, "python": "3.11", "loop": "uvloop", "commit": "0" * 40, "changed_files": 0}
-    bench = Report("one bid", [Figure("p99", 3.25, "ms", most=10), Figure("max", 600, "ms", most=500)]).as_dict()
-    results = {"time": "T", "whole": True, "machine": machine, "benches": {"english": bench}}
-    (tmp_path / "1.json").write_text(json.dumps(results))
-    (tmp_path / "2.json").write_text(json.dumps(results | {"whole": False, "time": "later"}))
-    text = page.filled(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n", page.newest())
+        page.newest([run_of("english", "signed", whole=False)])
+    kept = [run_of("english", whole=False, time="later"), run_of("english", "signed")]
+    text = page.filled(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n", page.drawn(kept))
     assert text.startswith("before\n")
     assert text.endswith(f"{page.END}\nafter\n")
     assert "old" not in text
     assert "| p99 | 3.25 ms | ≤ 10 | yes |" in text
     assert "| max | 600 ms | ≤ 500 | **no** |" in text
-    assert page.filled(text, results) == text
+    assert "* signed, max: 600 ms (≤ 500)" in text.partition("### english")[0]
+    assert "`make bench`, 3 minutes." in text
+    assert page.filled(text, page.drawn(kept)) == text
+
+
+@pytest.mark.usefixtures("suite")
+def test_the_page_refuses_a_run_of_another_suite() -> None:
+    """A bench that is new, or gone, or renamed since: an older whole run does not help, since it is of an older program."""
+    with pytest.raises(page.OtherSuiteError, match="lacks signed"):
+        page.newest([run_of("english"), run_of("english", "signed")])
+    with pytest.raises(page.OtherSuiteError, match="no longer has, dutch"):
+        page.newest([run_of("english", "signed", "dutch")])
+
+
+@pytest.mark.usefixtures("suite")
+def test_ten_minutes_have_a_table_of_their_own() -> None:
+    """The newest of each bench that was so long, with its command, below the whole run."""
+    command = "python -m benches signed --seconds 600"
+    long = run_of("signed", command=command, whole=False, seconds=600.0)
+    short = run_of("signed", command="python -m benches signed --seconds 60", whole=False, seconds=60.0)
+    text = page.drawn([short, long | {"time": "second"}, long | {"time": "first"}, run_of("english", "signed")])
+    assert text.index("### signed\n") < text.index(
+        "### signed, 10 minutes\n\n`python -m benches signed --seconds 600`."
+    )
+    assert "second, load" in text
+    assert "first, load" not in text
+    assert "--seconds 60`" not in text
+
+
+def test_results_say_what_measures_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole suite is the make target."""
+    monkeypatch.setattr(command, "BENCHES", {"a": None, "b": None})
+    assert command.command(["a", "b"], Plan()) == "make bench"
+    assert command.command(["a"], Plan(seconds=600.0)) == "python -m benches a --seconds 600"
+    assert command.command(["a", "b"], Plan(quick=True)) == "python -m benches a b --quick"
+
+
+def test_nothing_to_write_is_said_and_not_thrown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Status 1, and the page as it was."""
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    before = page.PAGE.read_text()
+    assert command.main(["--write-docs"]) == 1
+    assert page.PAGE.read_text() == before
+
+
+def test_the_docs_list_every_bench() -> None:
+    """In the suite's order, and none that there is not."""
+    head = page.PAGE.read_text().partition(page.BEGIN)[0]
+    listed = [line.split("|")[1].strip() for line in head.splitlines() if line.startswith("| ")]
+    assert listed == ["bench", "---", *BENCHES]
 
 
 def test_the_docs_have_the_markers() -> None:
