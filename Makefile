@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types imports sim campaign bench soak mutants settle-torture program program-check dashboard dashboard-check diagrams docs fmt lock clean
+.PHONY: help setup demo test lint types imports sim campaign bench soak mutants evidence settle-torture program program-check dashboard dashboard-check diagrams docs fmt lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ campaign: setup ## the same for as long as one likes (MINUTES=60, SEED=1000000)
 
 mutants: setup ## plant bugs one after the other, and see each found by the simulator within a minute (JOBS=2)
 	$(BIN)/python -m tools.mutants $(if $(JOBS),--jobs $(JOBS))
+
+evidence: setup ## make docs/evidence.md anew: all experiments at full scale, about half an hour on two cores
+	$(BIN)/etp lab report --scale full --seed 2 --fresh --out docs
 
 settle-torture: setup ## settle 10,000 trades through hostile RPCs and crashes
 	$(BIN)/python -m tests.contracts.hostile.torture --trades 10000

@@ -91,7 +91,7 @@ def draw(table: pa.Table, canvas: Canvas) -> None:
             if row["play"] == play and row["alone"] != "[]" and row["cores"] != "[]"
         ]
         colour, marker, _ = LOOKS[play]
-        axes.plot(*zip(*pairs, strict=True), marker, color=colour, fillstyle="none", label=play)
+        axes.plot(*zip(*pairs, strict=True), marker, color=colour, fillstyle="none", label=play, rasterized=True)
     ends = axes.get_xlim()
     axes.plot(ends, ends, color=QUIET, linewidth=1, zorder=0, label="equal prices")
     axes.legend()
