@@ -9,8 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 
 YOUNG = 5_000
-"""Objects between two looks of the collector: below 1 ms of work. Each answer of an RPC leaves a cycle of some 25 objects and 14 kB
-(HTTP's request and response name each other), so that at most 3 MB of them wait; with ten times as many it was a sixth of a battery's memory."""
+"""Objects between two looks of the collector: below 1 ms of work, and 1 MB at most."""
 OLDER = 20
 """Looks at the young between two at those that outlived one: 100,000 objects, about 10 ms of work."""
 
@@ -41,7 +40,7 @@ def run(main: Callable[[Lifecycle], Awaitable[int]]) -> int:
 def _tame_collector() -> None:
     """Let Python's cycle collector run seldom: it stops the node, for longer the more it remembers.
 
-    What the cores make is freed by reference counts; cycles come from exceptions and HTTP. So the young generation may grow
+    What the cores make is freed by reference counts; cycles come from exceptions alone. So the young generation may grow
     to `YOUNG` objects first, and what was made before serving is never looked at again.
     """
     gc.collect()

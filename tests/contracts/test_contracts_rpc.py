@@ -1,6 +1,7 @@
 """The RPC's client over a real socket: every way to answer wrongly is a failure in words, and none of them shows the URL's secret."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -248,6 +249,21 @@ async def test_a_node_that_is_silent_or_not_there_is_a_failure() -> None:
     assert isinstance(found, RpcFailure)
     assert found.kind == "unreachable"
     await gone.close()
+
+
+async def test_answers_leave_nothing_to_the_cycle_collector() -> None:
+    """A node asks its RPCs all day, and its collector looks seldom (`runtime.io.lifecycle`)."""
+    async with node(result(42)) as rpc:
+        await rpc.ask(GetHeight())
+        gc.collect()
+        gc.disable()
+        try:
+            before = len(gc.get_objects())
+            for _ in range(50):
+                assert await rpc.ask(GetHeight()) == 42
+            assert len(gc.get_objects()) - before < 50
+        finally:
+            gc.enable()
 
 
 async def test_right_answers_are_values() -> None:
