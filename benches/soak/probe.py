@@ -1,7 +1,7 @@
 """`python -m benches.soak.probe JOB`: a bidder that never wins and never stops asking, in a process and on a host of its own.
 
 Every bid is due at a fixed instant, whatever became of those before (no coordinated omission). It bids below the reserve, so each bid is
-to be answered at once by a Reject that names it. One JSON document on stdout at the end.
+to be answered at once by a Reject that names it. One JSON document in a file at the end.
 """
 
 import asyncio
@@ -52,6 +52,8 @@ class Job(msgspec.Struct):
     """(device_id of the probe, file of its key, device_id of the battery, its address HOST:PORT)."""
     until_s: float
     """Wall time, unix seconds."""
+    into: str
+    """The file of the outcome: megabytes, of which a pipe may lose the end when its writer is gone."""
 
 
 class Bid(msgspec.Struct):
@@ -193,5 +195,5 @@ async def probe(job: Job) -> Outcome:
 
 
 if __name__ == "__main__":
-    done = uvloop.run(probe(msgspec.json.decode(sys.argv[1], type=Job)))
-    sys.stdout.buffer.write(msgspec.json.encode(done) + b"\n")
+    asked = msgspec.json.decode(sys.argv[1], type=Job)
+    Path(asked.into).write_bytes(msgspec.json.encode(uvloop.run(probe(asked))))

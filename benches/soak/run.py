@@ -181,25 +181,26 @@ async def _endure(course: Course, ours: Market, found: Found, console: Console, 
 
 
 async def _probe(ours: Market, until_s: float) -> Outcome:
-    job = Job(str(ours.chain.registry), ours.targets(), until_s)
+    outcome = ours.directory / "probe.json"
+    job = Job(str(ours.chain.registry), ours.targets(), until_s, str(outcome))
     host, log = ours.hosts[PROBE], ours.directory / "probe.log"
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             *(*host.prefix, sys.executable, "-m", "benches.soak.probe", msgspec.json.encode(job).decode()),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
             stderr=errors,
             cwd=ROOT,
         )
     try:
-        said, _ = await process.communicate()
+        await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode or not said:
+    if process.returncode:
         raise NodeError(PROBE, f"ended with status {process.returncode}", log)
-    return msgspec.json.decode(said, type=Outcome)
+    return msgspec.json.decode(outcome.read_bytes(), type=Outcome)
 
 
 async def _strike(ours: Market, found: Found, blows: list[Blow]) -> None:
