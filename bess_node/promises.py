@@ -146,16 +146,17 @@ class Promises:
     def _told_short(self, commit: Commit) -> list[Effect]:
         """The buyer may not have heard yet that it has a trade: then a refund alone would read as if there were none.
 
-        In `plain` a FINISHED names no lot, and could end another promise of that buyer.
+        In `plain` a FINISHED names no lot: it is not said while another promise of that buyer is open, which it could end.
         """
         names_lots = self._books.profile.name != Plain.name
-        codes = [TerminateCode.FINISHED] * names_lots + [TerminateCode.CANNOT_DELIVER]
-        return [
-            Send(DeviceId(int(str(row.body["bidder"]))), self._books.terminate(code, LotId(row.lot_id)))
-            for row in commit.rows
-            if row.state == "short"
-            for code in codes
-        ]
+        promised = set() if names_lots else {r.bidder for r in self._books.reservations.values()}
+        effects: list[Effect] = []
+        for row in commit.rows:
+            if row.state == "short":
+                bidder = DeviceId(int(str(row.body["bidder"])))
+                codes = [TerminateCode.FINISHED] * (bidder not in promised) + [TerminateCode.CANNOT_DELIVER]
+                effects += [Send(bidder, self._books.terminate(code, LotId(row.lot_id))) for code in codes]
+        return effects
 
     @staticmethod
     def _remember(affair: Affair, row: Row) -> Envelope:

@@ -50,7 +50,7 @@ _OPEN: Final = {OutboxState.SETTLING, OutboxState.DEFAULTED, OutboxState.REFUSED
 OUTBOX: Final[dict[OutboxState, frozenset[OutboxState]]] = {
     OutboxState.CONFIRMED: frozenset(_OPEN),
     OutboxState.SETTLING: frozenset(_OPEN),
-    OutboxState.DEFAULTED: frozenset(_OPEN - {OutboxState.REFUNDED}),
+    OutboxState.DEFAULTED: frozenset(_OPEN),  # it may be paid, held and given back before anybody looks again
     OutboxState.REFUSED: frozenset(_OPEN),
     OutboxState.HELD: frozenset(_ON_CHAIN),
     OutboxState.DISPUTED: frozenset(_ON_CHAIN - {OutboxState.HELD}),

@@ -63,7 +63,7 @@ class Settler:
         links = [Link(number, identity, timing=timing, limits=limits, rng=rng) for number in range(rpcs)]
         work = WorkTable(rpcs=rpcs, tick_s=timing.tick_s)
         self._links, self._work = links, work
-        self._shortage = Shortage(interface, place, timing, work.is_short)
+        self._shortage = Shortage(interface, place, work.is_short, timing=timing, limits=limits)
         self._signing = Signing(work, links, signer, self._shortage, timing=timing, limits=limits, rng=rng)
         self._sending = Sending(work, links, signer, self._shortage, timing=timing, rng=rng)
         self._judging = Judging(work, links, DeviceId(signer.battery_id), rest=self._signing.rest, timing=timing)

@@ -10,7 +10,7 @@ from contracts.interface import Interface
 from contracts.links import Ask, Link, in_use
 from contracts.outbox import Entry
 from contracts.rpc import MAX_ACCOUNTS, Account, Accounts, GetAccounts
-from contracts.settler_limits import SettlerTiming
+from contracts.settler_limits import SettlerLimits, SettlerTiming
 from etp.agenda import Agenda
 from etp.clock import Now
 from etp.units import DeviceId, LotId, MonotonicS
@@ -25,9 +25,16 @@ class Shortage:
     """See the module. `still_short(lot_id)`: whether a trade still waits for its buyer's escrow."""
 
     def __init__(
-        self, interface: Interface, place: Place, timing: SettlerTiming, still_short: Callable[[LotId], bool]
+        self,
+        interface: Interface,
+        place: Place,
+        still_short: Callable[[LotId], bool],
+        *,
+        timing: SettlerTiming,
+        limits: SettlerLimits,
     ) -> None:
-        self._interface, self._place, self._timing, self._still_short = interface, place, timing, still_short
+        self._interface, self._place, self._still_short = interface, place, still_short
+        self._timing, self._limits = timing, limits
         self._agenda: Agenda[DeviceId] = Agenda()
         self._looks: dict[DeviceId, int] = {}
         self._lots: dict[DeviceId, set[LotId]] = {}
@@ -55,6 +62,8 @@ class Shortage:
         asks: list[Ask] = []
         for link in links:
             for at in range(0, len(wanted), MAX_ACCOUNTS):
+                if link.polls_in_flight >= self._limits.polls_in_flight:
+                    break  # the next look asks for them
                 part = wanted[at : at + MAX_ACCOUNTS]
                 link.polls_in_flight += 1
                 addresses = tuple(self._place.escrow(buyer) for buyer in part)

@@ -8,10 +8,10 @@ from aggregator_node.buyer import Buyer
 from aggregator_node.dialling import DIAL_TIMEOUT_S, Dials
 from bess_node.desk import Desk
 from etp.clock import Now
-from etp.codes import Role, TerminateCode
+from etp.codes import Role
 from etp.discovery import Event, PeerFound, PeerMoved
 from etp.discovery_limits import Address
-from etp.limits import Limits
+from etp.hub import admitted, heard
 from etp.peers import AggregatorDiscovery
 from etp.session import Session, Violation
 from etp.units import DeviceId
@@ -43,7 +43,7 @@ class Dialler:
     def heard(self, event: Event, now: Now) -> None:
         """What discovery says."""
         if isinstance(event, Violation):
-            self._node.decided(self._node.core.blamed(event, now), now)
+            self._node.decided(heard(self._node.core, event, now), now)
             self._node.turned(now)
         elif isinstance(event, PeerFound | PeerMoved):
             self.reach(Target((event.host, event.port), event.device_id))
@@ -75,7 +75,7 @@ class Dialler:
         ours = End(
             link,
             node,
-            Session(Role.AGGREGATOR, node.device_id, node.profile, Limits(), now, expected=target.device_id),
+            Session(Role.AGGREGATOR, node.device_id, node.profile, node.limits, now, expected=target.device_id),
         )
         link.join(_answered(battery, link, self._address), ours)
         self._targets[ours] = target
@@ -102,10 +102,9 @@ def _answered(battery: Node[Desk], link: Link, address: str) -> End:
     now, desk = battery.clock.now(), battery.core
     session = Session(Role.BESS, battery.device_id, battery.profile, battery.limits, now, quote=desk.quote)
     end = End(link, battery, session)
-    if battery.roster.admit(address):
+    if admitted(battery.roster, session, address, now):
         end.address = address
     else:
-        session.farewell(TerminateCode.BUSY, "no place", now)
         battery.dirty.append(end)
         battery.later(0.0, lambda _: battery.turned(battery.now()), None)
     battery.opened(end)

@@ -29,8 +29,9 @@ class Disk:
         self.mark = 0
         """Ids below this may have been used."""
         self.boot: int | None = None
-        self.locked = False
-        """Whether a process has it; another one is refused (runtime.io.state_lock)."""
+        self._lives: list[tuple[int, int]] = []
+        """How many rows there were when a life began, and its boot; the same of each mark below."""
+        self._marks: list[tuple[int, int]] = []
         self._newest: dict[tuple[str, str], Row] = {}
         self._pending: dict[tuple[str, str], Row] = {}
 
@@ -40,7 +41,7 @@ class Disk:
             key = (row.kind, row.subject)
             self.rows.append(row)
             self._newest[key] = row
-            self.mark = max(self.mark, row.lot_id)
+            self.keep_mark(row.lot_id)
             if row.pending is not None:
                 self._pending.pop(key, None)
                 if row.pending:
@@ -49,7 +50,14 @@ class Disk:
     def begin_boot(self, wall_s: int) -> int:
         """The number of a new life, durable at once."""
         self.boot = boot_number(self.boot, wall_s)
+        self._lives.append((len(self.rows), self.boot))
         return self.boot
+
+    def keep_mark(self, mark: int) -> None:
+        """No id up to this one is used again."""
+        if mark > self.mark:
+            self.mark = mark
+            self._marks.append((len(self.rows), mark))
 
     def find(self, kind: str, subject: str) -> Row | None:
         """The newest row of a kind and subject."""
@@ -64,12 +72,15 @@ class Disk:
         return (row for row in self.rows if row.kind == kind)
 
     def copy(self, rows: int | None = None) -> "Disk":
-        """The same as it was after so many rows: a backup; None: as it is now."""
+        """The same as it was after so many rows: a backup, with the boot and the mark of then; None: as it is now."""
+        upto = len(self.rows) if rows is None else rows
         made = Disk()
-        made.store(self.rows[:rows])
+        made.store(self.rows[:upto])
         made.bids = list(self.bids)
-        if rows is None:
-            made.mark, made.boot = self.mark, self.boot
+        made._lives = [kept for kept in self._lives if kept[0] <= upto]
+        made._marks = [kept for kept in self._marks if kept[0] <= upto]
+        made.boot = made._lives[-1][1] if made._lives else None
+        made.mark = made._marks[-1][1] if made._marks else 0
         return made
 
 
@@ -212,7 +223,7 @@ class Writer:
         rows = batch.rows
         self._disk.store(rows)
         self._disk.bids += batch.bids
-        self._disk.mark = max(self._disk.mark, batch.mark)
+        self._disk.keep_mark(batch.mark)
         self._owner.stored(rows, batch.bids)
 
     def _taken_back(self, failed: _Batch) -> None:

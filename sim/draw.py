@@ -11,6 +11,8 @@ from typing import Final, Literal, TypeAlias, get_args
 from aggregator_node.settings import AggregatorSettings
 from bess_node.settings import BessSettings
 from etp.codes import Role
+from etp.discovery_limits import DiscoveryLimits
+from etp.limits import Limits
 from etp.units import MICRO_PER_CENT
 from sim.byzantine import HOSTILE
 from sim.faults import WEATHER, Fault
@@ -24,8 +26,18 @@ FIRST_BATTERY: Final = 101
 FIRST_BUYER: Final = 501
 SIZES: Final = ((62, 3), (28, 6), (8, 16), (2, 50))
 """(weight, most): how many batteries, and how many buyers, of 1 to 50."""
+WHOLE_TOWN: Final = (30, 50)
+"""Batteries, and buyers, of a market that has many of both: least, most."""
+WHOLE_TOWNS: Final = 0.01
+"""Their share: each costs as much as a hundred small ones."""
+WHOLE_TOWN_S: Final = (8.0, 12.0)
+"""Chaos in them, s: they find each other within two."""
 PAIRS: Final = 120
-"""Batteries × buyers × seconds of chaos are held near this times 60 s: what a seed costs does not depend on its size much."""
+"""Batteries × buyers × seconds of chaos are held near this times 90 s: what a seed costs does not depend on its size much."""
+REAL_SIGNATURES: Final = 0.18
+"""Share of markets whose signatures a chain can verify: those in `signed`, 15 % of all, are paid there."""
+SEEN_THROUGH: Final = 0.6
+"""Of them so many are waited for whatever their mode: a trade is held, defaulted and paid long after it was made."""
 MECHANISMS: Final = get_args(BessSettings.model_fields["mechanism"].annotation)
 MORNING_S: Final = 1_750_060_800.0
 """Market time at which all markets begin: eight o'clock of a day in June, unix s."""
@@ -50,9 +62,12 @@ def scenario(seed: int, mode: Mode | None = None) -> Scenario:
     """What a seed says. A mode that is given leaves everything else as it is."""
     rng = Random(seed)
     drawn: Mode = "liveness" if rng.random() < 1 / 3 else "safety"
-    batteries, buyers = _size(rng), _size(rng)
-    chaos_s = rng.uniform(30.0, 90.0) * min(1.0, PAIRS / (batteries * buyers))
+    batteries, buyers, chaos_s = _sizes(rng)
     plan = _plan(rng, seed, batteries, buyers, chaos_s)
+    if min(batteries, buyers) >= WHOLE_TOWN[0]:
+        drawn, plan = "safety", replace(plan, hashed=True)  # to wait for its end, or to pay on a chain, takes minutes
+    if plan.may_settle and _is(Random(f"seen through {seed}"), SEEN_THROUGH):
+        drawn = "liveness"
     script = tuple(sorted(_script(rng, plan)))
     if (mode or drawn) == "liveness" or plan.may_settle:
         plan = _ending(Random(f"ending {seed}"), plan)
@@ -62,6 +77,14 @@ def scenario(seed: int, mode: Mode | None = None) -> Scenario:
 def _is(rng: Random, share: float) -> bool:
     """True in a share of all cases."""
     return rng.random() < share
+
+
+def _sizes(rng: Random) -> tuple[int, int, float]:
+    """Batteries, buyers, and seconds of chaos."""
+    if _is(rng, WHOLE_TOWNS):
+        return rng.randint(*WHOLE_TOWN), rng.randint(*WHOLE_TOWN), rng.uniform(*WHOLE_TOWN_S)
+    batteries, buyers = _size(rng), _size(rng)
+    return batteries, buyers, rng.uniform(45.0, 140.0) * min(1.0, PAIRS / (batteries * buyers))
 
 
 def _size(rng: Random) -> int:
@@ -84,8 +107,10 @@ def _plan(rng: Random, seed: int, batteries: int, buyers: int, chaos_s: float) -
         seconds=chaos_s,
         discovered=discovered,
         moves=discovered and _is(rng, 0.3),
-        hashed=_is(rng, 0.9),
+        hashed=not _is(rng, REAL_SIGNATURES),
         hostile={} if plain else _hostile(rng, batteries, buyers),
+        limits=_limits(rng, buyers) if (narrow := _is(rng, 0.5)) else {},
+        discovery_limits=_discovery_limits(rng, batteries) if narrow else {},
         clocks={
             device_id: _clock(rng)
             for device_id in (
@@ -109,7 +134,7 @@ def _hostile(rng: Random, batteries: int, buyers: int) -> dict[int, NodeClass]:
     found: dict[int, NodeClass] = {}
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
         role, first, many = (
-            (Role.AGGREGATOR, FIRST_BUYER, buyers) if _is(rng, 0.8) else (Role.BESS, FIRST_BATTERY, batteries)
+            (Role.AGGREGATOR, FIRST_BUYER, buyers) if _is(rng, 0.6) else (Role.BESS, FIRST_BATTERY, batteries)
         )
         names = sorted(HOSTILE[role])
         kind = HOSTILE[role]["rogue" if "rogue" in names and _is(rng, 0.5) else rng.choice(names)]
@@ -119,14 +144,55 @@ def _hostile(rng: Random, batteries: int, buyers: int) -> dict[int, NodeClass]:
     return found
 
 
+def _limits(rng: Random, buyers: int) -> dict[str, float]:
+    """Bounds so narrow that a few nodes reach them: not everybody may find a place."""
+    usual, memory_s = Limits(), rng.choice((10.0, 60.0))
+    places = rng.choice((max(1, buyers - 1), buyers, buyers + 2))
+    return {
+        "queued_frames": rng.choice((4, 16, usual.queued_frames)),
+        "sessions": places,
+        "sessions_per_address": rng.choice((1, 2, usual.sessions_per_address)),
+        # Who was promised something is not forgotten (bess_node/affairs.py): fewer would be too few.
+        "devices": max(places, buyers),
+        "bid_memory_s": memory_s,
+        "bid_memory_per_device": int(usual.bids_per_s * memory_s) + usual.bid_burst,
+        "free_declines_per_hour": rng.choice((1, usual.free_declines_per_hour)),
+    }
+
+
+def _discovery_limits(rng: Random, batteries: int) -> dict[str, float]:
+    """The same of discovery; not every battery may be known to a buyer."""
+    usual = DiscoveryLimits()
+    return {
+        "pending_replies": rng.choice((1, 3, usual.pending_replies)),
+        "replies_per_address": rng.choice((1, usual.replies_per_address)),
+        "probes_per_address": rng.choice((1, usual.probes_per_address)),
+        "peers": rng.choice((max(1, batteries - 1), batteries, usual.peers)),
+        "sources": rng.choice((2, usual.sources)),
+        "recent_frames": rng.choice((4, usual.recent_frames)),
+        "contests": rng.choice((1, usual.contests)),
+    }
+
+
+def _roomy(plan: Plan) -> Plan:
+    """Everybody finds a place, and knows everybody: else there is no saying who must have traded in the end."""
+    places = {"sessions": len(plan.buyers) + 1, "devices": len(plan.buyers) + 1} if plan.limits else {}
+    peers = {"peers": len(plan.batteries) + 1} if plan.discovery_limits else {}
+    return replace(plan, limits={**plan.limits, **places}, discovery_limits={**plan.discovery_limits, **peers})
+
+
 def _ending(rng: Random, plan: Plan) -> Plan:
     """A market that comes to an end in minutes: batteries that are empty soon, or buyers that have enough.
 
     It is waited for, or each of its trades costs a transaction on a chain.
     """
-    batteries = tuple(each.model_copy(update={"capacity_kwh": rng.choice((5.0, 13.5))}) for each in plan.batteries)
-    buyers = tuple(each.model_copy(update={"demand_kwh": rng.choice((1.0, 5.0, 20.0))}) for each in plan.buyers)
-    return replace(plan, batteries=batteries, buyers=buyers)
+    dark = {"solar_kw": 0.0} if plan.may_settle else {}  # the sun would be sold for ever, a Wh at a time
+    batteries = tuple(
+        each.model_copy(update={"capacity_kwh": rng.choice((5.0, 13.5)), **dark}) for each in plan.batteries
+    )
+    wanted = (1.0, 5.0, 5.0 if plan.may_settle else 20.0)
+    buyers = tuple(each.model_copy(update={"demand_kwh": rng.choice(wanted)}) for each in plan.buyers)
+    return replace(_roomy(plan), batteries=batteries, buyers=buyers)
 
 
 def _battery(rng: Random, device_id: int, mechanism: str, profile: str, step: int) -> BessSettings:
@@ -195,8 +261,11 @@ def _lasting(kind: str, low_s: float, high_s: float) -> Maker:
     return make
 
 
-def _at_effect(rng: Random, who: int, at_s: float) -> Fault:
-    return Fault(at_s, "crash_at_effect", who, rng.randrange(60), round(rng.expovariate(1 / 2.0), 3))
+def _at_effect(kind: str, most: int) -> Maker:
+    def make(rng: Random, who: int, at_s: float) -> Fault:
+        return Fault(at_s, kind, who, rng.randrange(most), round(rng.expovariate(1 / 0.6), 3))
+
+    return make
 
 
 def _jump(rng: Random, who: int, at_s: float) -> Fault:
@@ -205,10 +274,11 @@ def _jump(rng: Random, who: int, at_s: float) -> Fault:
 
 
 MAKERS: Final[dict[str, tuple[float, Maker]]] = {
-    "crash": (4.0, _lasting("crash", 0.05, 6.0)),
-    "power_cut": (2.0, _lasting("power_cut", 0.5, 20.0)),
-    "crash_at_effect": (8.0, _at_effect),
-    "crash_in_write": (5.0, _lasting("crash_in_write", 0.05, 4.0)),
+    "crash": (3.0, _lasting("crash", 0.05, 3.0)),
+    "power_cut": (1.0, _lasting("power_cut", 0.5, 12.0)),
+    "crash_at_effect": (6.0, _at_effect("crash_at_effect", 30)),
+    "crash_in_write": (5.0, _lasting("crash_in_write", 0.05, 1.5)),
+    "crash_in_recovery": (2.0, _at_effect("crash_in_recovery", 12)),
     "disk_fails": (1.0, _lasting("disk_fails", 0.01, 3.0)),
     "disk_stalls": (1.5, _lasting("disk_stalls", 0.05, 1.5)),
     "device_fails": (0.7, _lasting("device_fails", 0.1, 5.0)),
@@ -219,7 +289,6 @@ MAKERS: Final[dict[str, tuple[float, Maker]]] = {
     "mute": (1.0, _lasting("mute", 0.05, 8.0)),
     "deaf": (1.0, _lasting("deaf", 0.05, 8.0)),
     "flapping": (0.7, _lasting("flapping", 0.5, 6.0)),
-    "second_instance": (0.3, _lasting("second_instance", 0.0, 0.0)),
 }
 """Kind → how often, and how one is drawn."""
 RARE: Final[dict[str, Maker]] = {
@@ -228,17 +297,22 @@ RARE: Final[dict[str, Maker]] = {
 }
 """What no software can make good: in one market of twelve, once."""
 RARELY: Final = 1 / 12
+FAULTS_PER_NODE_S: Final = (0.12, 0.55)
+LEAST_FAULTS: Final = 20
+MOST_FAULTS: Final = 500
+"""A script is cheap; it is the messages of a market that cost."""
 
 
 def _script(rng: Random, plan: Plan) -> Iterator[Fault]:
     """Faults between the first second and the end of the chaos; each market has its own mix of kinds."""
-    devices = [node.device_id for node in (*plan.batteries, *plan.buyers)]
+    batteries = [node.device_id for node in plan.batteries]
+    devices = [*batteries, *(node.device_id for node in plan.buyers)]
     kinds = [kind for kind in MAKERS if _is(rng, 0.7)] or ["crash"]
     weights = [MAKERS[kind][0] for kind in kinds]
-    for _ in range(rng.randint(10, 90)):
+    for _ in range(_how_many(rng, plan)):
         kind = rng.choices(kinds, weights)[0]
         at_s = round(rng.uniform(0.5, max(1.0, plan.seconds - 1.0)), 3)
-        fault = MAKERS[kind][1](rng, rng.choice(devices), at_s)
+        fault = MAKERS[kind][1](rng, rng.choice(batteries if kind == "device_fails" else devices), at_s)
         if kind in ("partition", "mute", "deaf", "flapping") and _is(rng, 0.6):
             fault = fault._replace(other=rng.choice([each for each in devices if each != fault.who]))
         yield fault
@@ -247,7 +321,16 @@ def _script(rng: Random, plan: Plan) -> Iterator[Fault]:
             yield _bad_weather(rng, kind, plan.seconds)
     if rng.random() < RARELY:
         kind = rng.choice(sorted(RARE))
-        yield RARE[kind](rng, rng.choice(devices), round(rng.uniform(0.5, plan.seconds), 3))
+        fault = RARE[kind](rng, rng.choice(devices), round(rng.uniform(0.5, plan.seconds), 3))
+        yield fault
+        if kind == "rollback":  # on a machine whose clock is as old as its backup: its boot is lower than one that was
+            yield Fault(fault.at_s, "clock_jump", fault.who, -rng.randrange(6_000_000), 5.0)
+
+
+def _how_many(rng: Random, plan: Plan) -> int:
+    """Faults of a script: as many per node and second, so that each node has time to trade between two."""
+    nodes = len(plan.batteries) + len(plan.buyers)
+    return min(MOST_FAULTS, max(LEAST_FAULTS, int(rng.uniform(*FAULTS_PER_NODE_S) * nodes * plan.seconds)))
 
 
 def _bad_weather(rng: Random, kind: str, chaos_s: float) -> Fault:

@@ -1,6 +1,7 @@
 """What goes wrong in a simulated market, as values: when, what, to whom, for how long. And how each is brought about.
 
-A script is a list of these; each can be left out of it, which is how a failing one is made smaller.
+A script is a list of these; each can be left out of it, which is how a failing one is made smaller. Each that strikes is
+counted once, by its kind, however many connections or packets it strikes; one that finds its node down is not.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -40,8 +41,8 @@ def schedule(world: "World", script: Iterable[Fault]) -> None:
         world.scheduler.call(fault.at_s, lambda due: _KINDS[due.kind](world, due), fault)
 
 
-def _count(world: "World", kind: str, amount: int = 1) -> None:
-    world.tally.faults[kind] += amount
+def _count(world: "World", kind: str) -> None:
+    world.tally.faults[kind] += 1
 
 
 def _after(world: "World", fault: Fault, function: Callable[[Any], None], argument: Any) -> None:
@@ -62,6 +63,7 @@ def _power_cut(world: "World", fault: Fault) -> None:
     """The machine is gone without a word: its peers hear nothing more of their connections until it is up again."""
     node = world.node(fault.who)
     if node.alive:
+        node.ghosts += world.network.power_lost(node.host)
         _fell(world, fault, node, node.crash(silently=True))
 
 
@@ -80,7 +82,20 @@ def _crash_in_write(world: "World", fault: Fault) -> None:
         node.writer.meanwhile = lambda: _fell(world, fault, node, node.crash()) if node.life == life else None
 
 
+def _crash_in_recovery(world: "World", fault: Fault) -> None:
+    """Kill -9 now, and once more among the first effects of the life that follows."""
+    node = world.node(fault.who)
+    if node.alive:
+        node.crash_in_recovery(int(fault.value), lambda left: _lies(world, fault, node, left))
+        _fell(world, fault, node, node.crash())
+
+
 def _fell(world: "World", fault: Fault, node: Node[Any], left: Left) -> None:
+    _count(world, fault.kind)
+    _lies(world, fault, node, left)
+
+
+def _lies(world: "World", fault: Fault, node: Node[Any], left: Left) -> None:
     world.crashed(node, left)
     _after(world, fault, world.start, node)
 
@@ -106,20 +121,9 @@ def _rollback(world: "World", fault: Fault) -> None:
     node = world.node(fault.who)
     if not node.alive:
         return
-    world.crashed(node, node.crash())
+    _fell(world, fault, node, node.crash())
     world.tainted.add(node.device_id)
     node.disk = node.disk.copy(int(len(node.disk.rows) * fault.value))
-    _count(world, fault.kind)
-    _after(world, fault, world.start, node)
-
-
-def _second_instance(world: "World", fault: Fault) -> None:
-    """Somebody starts the node once more on its own journal: the state lock refuses it, and nothing happens."""
-    node = world.node(fault.who)
-    if node.alive:
-        twin = world.twin(node, node.disk)
-        assert not twin.alive, "two processes on one journal"
-        _count(world, fault.kind)
 
 
 def _clone(world: "World", fault: Fault) -> None:
@@ -170,7 +174,6 @@ def _jumps_back(jumped: tuple["World", Node[Any], int]) -> None:
     world, node, by_us = jumped
     if not world.well:
         node.clock.jump(-by_us)
-        _count(world, "clock_jump")
 
 
 # -- the network
@@ -178,15 +181,20 @@ def _jumps_back(jumped: tuple["World", Node[Any], int]) -> None:
 
 def _cut(world: "World", fault: Fault) -> None:
     """All connections of a node break."""
-    for end in list(world.node(fault.who).open_ends):
+    whole = [end for end in world.node(fault.who).open_ends if not end.link.broken]
+    for end in whole:
         end.link.cut()
+    if whole:
+        _count(world, fault.kind)
 
 
 def _slow_reader(world: "World", fault: Fault) -> None:
     """A node's machine reads nothing for a while."""
-    for end in world.node(fault.who).open_ends:
+    ends = world.node(fault.who).open_ends
+    for end in ends:
         end.slow = True
         _after(world, fault, _reads_on, end)
+    if ends:
         _count(world, fault.kind)
 
 
@@ -206,10 +214,22 @@ def _walls(world: "World", fault: Fault) -> Iterator[Wall]:
 
 def _wall(world: "World", fault: Fault) -> None:
     """Nothing passes, in one direction or both, for a while."""
+    _build(world, fault)
+    _count(world, fault.kind)
+
+
+def _build(world: "World", fault: Fault) -> None:
+    if world.well:
+        return
     walls = frozenset(_walls(world, fault))
     world.network.wall(walls)
-    _count(world, f"partition_{fault.kind}")
-    _after(world, fault, lambda _: world.network.open(walls), None)
+    _after(world, fault, _falls, (world, walls))
+
+
+def _falls(wall: tuple["World", frozenset[Wall]]) -> None:
+    world, walls = wall
+    if not world.well:  # all walls are gone by then
+        world.network.open(walls)
 
 
 FLAPS: Final = 6
@@ -221,20 +241,32 @@ def _flapping(world: "World", fault: Fault) -> None:
     period_s = fault.lasts_s / FLAPS
     for turn in range(FLAPS):
         once = fault._replace(kind="partition", at_s=fault.at_s + turn * period_s, lasts_s=period_s / 2)
-        world.scheduler.call(once.at_s, lambda due: _wall(world, due), once)
+        world.scheduler.call(once.at_s, lambda due: _build(world, due), once)
+    _count(world, fault.kind)
 
 
 def _weather(world: "World", fault: Fault) -> None:
     """The network gets worse for a while."""
-    network, field = world.network, WEATHER[fault.kind]
-    before = getattr(network.weather, field)
-    network.weather = replace(network.weather, **{field: max(before, fault.value)})
-    _after(world, fault, lambda _: _clears(world, field), None)
+    storm = (WEATHER[fault.kind], fault.value)
+    world.storms.append(storm)
+    _blows(world)
+    _count(world, fault.kind)
+    _after(world, fault, _clears, (world, storm))
 
 
-def _clears(world: "World", field: str) -> None:
-    fair = getattr(world.plan.weather, field)
-    world.network.weather = replace(world.network.weather, **{field: fair})
+def _clears(over: tuple["World", tuple[str, float]]) -> None:
+    world, storm = over
+    world.storms.remove(storm)
+    if not world.well:
+        _blows(world)
+
+
+def _blows(world: "World") -> None:
+    """Of each kind the worst that there is now; another may last when one ends."""
+    fair, worst = world.plan.weather, dict[str, float]()
+    for field, value in world.storms:
+        worst[field] = max(value, worst.get(field, getattr(fair, field)))
+    world.network.weather = replace(fair, **worst)  # type: ignore[arg-type]  # all of them are shares
 
 
 WEATHER: Final = {
@@ -249,10 +281,10 @@ _KINDS: Final[dict[str, Callable[["World", Fault], None]]] = {
     "power_cut": _power_cut,
     "crash_at_effect": _crash_at_effect,
     "crash_in_write": _crash_in_write,
+    "crash_in_recovery": _crash_in_recovery,
     "disk_fails": _disk_fails,
     "disk_stalls": _disk_stalls,
     "rollback": _rollback,
-    "second_instance": _second_instance,
     "clone": _clone,
     "device_fails": _device_fails,
     "clock_jump": _clock_jumps,

@@ -27,6 +27,7 @@ class End:
         "link",
         "node",
         "peer",
+        "room",
         "session",
         "slow",
         "stuck",
@@ -39,6 +40,7 @@ class End:
     def __init__(self, link: "Link", node: "Node[Any]", session: Session) -> None:
         self.link, self.node, self.session, self.host = link, node, session, node.host
         self.up, self.dirty, self.slow, self.stuck = True, False, False, False
+        self.room = node.limits.queued_frames
         self.arrives_s, self.timer_s = 0.0, float("inf")
         self.address = ""
         """Whose place it has in the battery's roster."""
@@ -55,6 +57,8 @@ class End:
     def send(self, envelope: Envelope, now: Now) -> None:
         """Queue a frame; it leaves when the node's turn is over."""
         self.session.send(envelope, now)
+        if len(self.session.queue) > self.room:
+            self.node.overfull(self.session)
         if not self.dirty:
             self.dirty = True
             self.node.dirty.append(self)
@@ -201,16 +205,7 @@ class Link:
         """The connection breaks; each end learns of it when it does."""
         if self.broken:
             return
-        self.network.counts["cut"] += 1
+        self.network.counts["connection_cut"] += 1
         for end in self.ends:
-            self.hang_up(end)
+            self.network.hang_up(end)
         self.broken = True
-
-    def hang_up(self, end: End) -> None:
-        """An end will read an end of file."""
-        scheduler = self.network.scheduler
-        scheduler.call(max(end.arrives_s, scheduler.time_s + self.network.delay_s()), self._end, end)
-
-    @staticmethod
-    def _end(end: End) -> None:
-        end.arrive(None)

@@ -54,13 +54,16 @@ class Weather:
 
 
 class Network:
-    """See the module. `counts`: what went wrong, by kind."""
+    """See the module. `counts`: what was lost on the way, by kind."""
 
     def __init__(self, scheduler: Scheduler, weather: Weather, rng: Random, counts: Counter[str]) -> None:
         self.scheduler, self.rng, self.counts = scheduler, rng, counts
         self.told: Callable[[int, int, bytes, float], None] | None = None
-        """Told of each message that leaves by TCP: sender, receiver, its bytes without the length prefix, true time."""
-        self.walls: set[Wall] = set()
+        """Told of each message that leaves by TCP, or by UDP for one node: sender, receiver, its bytes without the length prefix,
+        true time.
+        """
+        self.walls: Counter[Wall] = Counter()
+        """How many reasons there are that nothing passes there: it does again when the last one is gone."""
         self._held: dict[Wall, list[tuple[End, bytes | None]]] = defaultdict(list)
         self._bits, self._random = rng.getrandbits, rng.random
         self.weather = weather
@@ -105,17 +108,44 @@ class Network:
         if torn:
             link.cut()
 
+    def hang_up(self, receiver: "End") -> None:
+        """An end of file that no node sends: a connection broke, or the process at its other end is gone.
+
+        It comes behind all that was sent, and waits behind a wall as that does: whoever is cut off does not hear of it.
+        """
+        way = (receiver.peer.host, receiver.host)
+        if way in self.walls:
+            self._held[way].append((receiver, None))
+        else:
+            arrives_s = max(receiver.arrives_s, self.scheduler.time_s + self.delay_s())
+            self.scheduler.call(arrives_s, receiver.arrive, None)
+
+    def power_lost(self, host: Host) -> list["End"]:
+        """A machine is gone, and with it all that it would have sent again; returns who waits for that in vain."""
+        waiting = [receiver for way, held in self._held.items() if way[0] == host for receiver, _ in held]
+        for way in [way for way in self._held if way[0] == host]:
+            del self._held[way]
+        return list(dict.fromkeys(waiting))
+
     def wall(self, walls: Iterable[Wall]) -> None:
         """Nothing passes there any more; what is in flight still arrives."""
         self.walls.update(walls)
 
     def open(self, walls: Iterable[Wall]) -> None:
-        """Packets pass again; what connections held back arrives, in order."""
+        """A reason is gone; with the last one packets pass again, and what connections held back arrives, in order."""
         for wall in sorted(walls):
-            self.walls.discard(wall)
+            if self.walls[wall] > 1:
+                self.walls[wall] -= 1
+                continue
+            del self.walls[wall]
             for receiver, data in self._held.pop(wall, ()):
                 receiver.arrives_s = max(receiver.arrives_s, self.scheduler.time_s + self.delay_s())
                 self.scheduler.call(receiver.arrives_s, receiver.arrive, data)
+
+    def open_all(self) -> None:
+        """No wall is left."""
+        self.walls = Counter(dict.fromkeys(self.walls, 1))
+        self.open(list(self.walls))
 
     # -- datagrams
 

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from bess_node.settlement import Settlement
+from etp import hub
 from etp.clock import Now
 from etp.codes import Role
+from etp.discovery_limits import Address
 from etp.effects import (
     BidRow,
     Broadcast,
@@ -32,7 +34,7 @@ from etp.effects import (
 from etp.limits import Limits
 from etp.profile import Received
 from etp.roster import Roster
-from etp.session import PREFIX_SIZE, Bound, Event, Violation
+from etp.session import PREFIX_SIZE, Event, Session, Violation
 from etp.signed import AnyProfile
 from etp.units import DeviceId, MonotonicS
 from sim.air import Station
@@ -41,6 +43,9 @@ from sim.disk import Disk, Left, Writer
 from sim.link import End
 from sim.network import Host
 from sim.scheduler import Scheduler
+
+LOOK: Final = 32
+"""Messages that a core is handed between two looks at the sizes of its node's tables: no burst of more goes unseen."""
 
 
 class Core(Protocol):
@@ -77,6 +82,10 @@ class Payment(Protocol):
     settlement: Settlement
     """What the desk asks about it."""
 
+    @property
+    def settler(self) -> object:
+        """Whose tables are bounded."""
+
     def began(self) -> None:
         """The life has begun."""
 
@@ -101,14 +110,17 @@ class Watcher(Protocol):
     def durable(self, device_id: int, rows: Sequence[Row], bids: Sequence[BidRow]) -> None:
         """What one transaction made durable; nobody who waits for it was told yet."""
 
+    def failed(self, device_id: int, rows: Sequence[Row]) -> None:
+        """A commit that is not in the journal, and will not be; its node was not told yet."""
+
     def wire(self, sender: int, receiver: int, raw: bytes, time_s: float) -> None:
-        """A message left a node by TCP; its bytes without the length prefix, true time."""
+        """A message left a node by TCP, or by UDP for another one; its bytes without the length prefix, true time."""
 
     def restart(self, device_id: int) -> None:
         """A node is about to be built anew from its disk."""
 
     def sizes(self, device_id: int, core: object) -> None:
-        """How much a core holds may be looked at now."""
+        """How much a core, or what it uses, holds may be looked at now."""
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +132,9 @@ class Tally:
     crashes: int = 0
     links: int = 0
     faults: Counter[str] = field(default_factory=Counter)
-    """What went wrong, by kind."""
+    """What was done to nodes, links and the chain, by kind: each once, whatever came of it."""
+    losses: Counter[str] = field(default_factory=Counter)
+    """What came of it on the way, by kind: datagrams, connections, transactions of a disk, answers of RPCs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -140,7 +154,7 @@ class Node(Generic[C]):
     """See the module. `host`: its machine's number; `ended`: called when one of its links is gone."""
 
     bends = False
-    """Whether `leaving` and `carry` are asked: a hostile node bends what the shipped core does."""
+    """Whether `leaving`, `shouting` and `carry` are asked: a hostile node bends what the shipped core does."""
 
     core: C
     profile: AnyProfile
@@ -167,12 +181,14 @@ class Node(Generic[C]):
         self.on_quiet: Callable[[], None] | None = None
         """Called once when no commit is on its way."""
         self._watch: Watcher | None = None
-        self._bound = "session_bound" if role is Role.BESS else "session_opened"
         self._timer_s = float("inf")
         self.late_s = 0.0
         """Its timers fire up to this late, s."""
         self._fuse: int | None = None
         self._on_fall: Callable[[Left], None] = lambda _: None
+        self._in_recovery: tuple[int, Callable[[Left], None]] | None = None
+        """What `_fuse` and `_on_fall` are when the next life begins."""
+        self._messages = 0
         self._table: dict[type, Callable[[Any, Now], None]] = {
             Send: self._send,
             Broadcast: self._broadcast,
@@ -195,15 +211,18 @@ class Node(Generic[C]):
     def begin(self, core: C, profile: AnyProfile, limits: Limits) -> None:
         """A life begins."""
         self.core, self.profile, self.limits, self.roster = core, profile, limits, Roster(limits)
+        self._opens = getattr(core, "session_bound" if self.role is Role.BESS else "session_opened")
         self.writer = Writer(self.disk, self.scheduler, self.yard.rng, self)
         self._watch = self.yard.watch if self.watched else None
         self.life += 1
-        self.alive = self.disk.locked = True
+        self.alive = True
         self._timer_s = float("inf")
         self.dirty = []
         for end in self.ghosts:
-            end.link.hang_up(end)
+            end.link.network.hang_up(end)
         self.ghosts = []
+        if self._in_recovery is not None:
+            (self._fuse, self._on_fall), self._in_recovery = self._in_recovery, None
 
     def crash(self, *, silently: bool = False) -> Left:
         """What was on its way to the disk may be there, torn or lost; nothing else is kept.
@@ -215,7 +234,7 @@ class Node(Generic[C]):
 
     def vanish(self, *, silently: bool = False) -> Left:
         """The life that it has is over."""
-        self.alive = self.serving = self.disk.locked = False
+        self.alive = self.serving = False
         self.life += 1
         self._fuse = None
         self.on_quiet = None
@@ -225,7 +244,7 @@ class Node(Generic[C]):
             if silently:
                 self.ghosts.append(end.peer)
             else:
-                end.link.hang_up(end.peer)
+                end.link.network.hang_up(end.peer)
         self.open_ends.clear()
         self.dirty = []
         if self.station is not None:
@@ -239,8 +258,25 @@ class Node(Generic[C]):
         """Crash after so many more effects, before the next one; then call `fell`."""
         self._fuse, self._on_fall = count, fell
 
+    def crash_in_recovery(self, count: int, fell: Callable[[Left], None]) -> None:
+        """The same of the next life, counted from its beginning."""
+        self._in_recovery = count, fell
+
+    def falls(self) -> bool:
+        """Whether it crashes now, before the effect that is about to be carried out."""
+        if self._fuse is None:
+            return False
+        if self._fuse == 0:
+            self._on_fall(self.crash())
+            return True
+        self._fuse -= 1
+        return False
+
     def heal(self, now_s: float) -> None:
         """Its disk works, it reads what comes, and it will not crash."""
+        self._in_recovery = None
+        if not self.alive:
+            return
         self._fuse = self.writer.meanwhile = None
         self.writer.fails_until_s = self.writer.stalls_until_s = now_s
         for end in list(self.open_ends):
@@ -255,20 +291,38 @@ class Node(Generic[C]):
 
     def happened(self, end: End, event: Event, now: Now) -> None:
         """An event of one of its sessions."""
-        if type(event) is Received:
-            self.tally.messages += 1
-            frame, raw, fresh = event.frame, event.raw, event.fresh
-            effects = self.core.receive(frame.device_id, frame, raw, now, fresh=fresh)
-            if self._watch is not None:
-                self._watch.turn(self.device_id, raw, frame.device_id, fresh, effects, now)
-            self.apply(effects, now)
-        elif isinstance(event, Bound):
-            before = self.roster.bind(event.device_id, end)
-            if before is not None and before is not end:
-                before.finish("another session took over", now)
-            self.decided(getattr(self.core, self._bound)(event.device_id, now), now)
-        elif isinstance(event, Violation):
-            self.decided(self.core.blamed(event, now), now)
+        effects = hub.happened(self.core, self.roster, self._opens, end, event, now)
+        if type(event) is not Received:
+            self.decided(effects, now)
+            return
+        self.tally.messages += 1
+        if self._watch is not None:
+            self._watch.turn(self.device_id, event.raw, event.frame.device_id, event.fresh, effects, now)
+        self.apply(effects, now)
+        self.looked_after()
+
+    def looked_after(self) -> None:
+        """A message was taken: now and then somebody looks at what it made of the tables."""
+        self._messages += 1
+        if not self._messages % LOOK:
+            self.look()
+
+    def look(self) -> None:
+        """Let who looks on see how much each of its tables holds."""
+        if self._watch is None or not self.alive:
+            return
+        tables: list[object] = [self.core, self.profile, self.roster]
+        if self.station is not None:
+            tables.append(self.station.core)
+        if self.payment is not None:
+            tables.append(self.payment.settler)
+        for table in tables:
+            self._watch.sizes(self.device_id, table)
+
+    def overfull(self, session: Session) -> None:
+        """A session's queue holds more than it may."""
+        if self._watch is not None:
+            self._watch.sizes(self.device_id, session)
 
     def gone(self, end: End, now: Now) -> None:
         """One of its links is down."""
@@ -276,8 +330,8 @@ class Node(Generic[C]):
         if end.address:
             self.roster.leave(end.address)
         peer = end.session.peer_id
-        if peer is not None and self.roster.unbind(peer, end):
-            effects = self.core.session_lost(peer, now)
+        effects = hub.lost(self.core, self.roster, end, peer, now)
+        if peer is not None and effects is not None:
             if self._watch is not None:
                 self._watch.turn(self.device_id, b"", peer, True, effects, now)
             self.apply(effects, now)
@@ -323,6 +377,8 @@ class Node(Generic[C]):
         """A commit ended."""
         if self.payment is not None and self.payment.ended(commit, durable=durable):
             return
+        if self._watch is not None and not durable:
+            self._watch.failed(self.device_id, commit.rows)
         now = self.clock.now()
         outcome = self.core.committed if durable else self.core.commit_failed
         self.decided(outcome(commit, now), now)
@@ -357,11 +413,8 @@ class Node(Generic[C]):
             for effect in self.carry(planned) if self.bends else (planned,):
                 if self.life != life:
                     return
-                if self._fuse == 0:
-                    self._on_fall(self.crash())
+                if self.falls():
                     return
-                if self._fuse is not None:
-                    self._fuse -= 1
                 self._table[type(effect)](effect, now)
 
     def _send(self, effect: Send, now: Now) -> None:
@@ -395,7 +448,7 @@ class Node(Generic[C]):
     def _disconnect(self, effect: Disconnect, now: Now) -> None:
         end = self.roster.get(effect.device_id)
         if end is not None:
-            end.finish("the peer said goodbye", now)
+            end.finish(hub.SAID_GOODBYE, now)
 
     def _ignore(self, effect: Effect, now: Now) -> None:
         """For the operator only."""
@@ -405,6 +458,13 @@ class Node(Generic[C]):
     def leaving(self, end: End, data: bytes) -> bytes:  # noqa: ARG002 - for those that look at the receiver
         """All bytes that are about to leave by a link: what leaves instead."""
         return data
+
+    def shouting(self, data: bytes, source: Address) -> Iterable[tuple[bytes, Address]]:
+        """A datagram that is about to leave from its own address: what leaves instead, and whence it seems to come."""
+        return ((data, source),)
+
+    def caught(self, data: bytes) -> None:
+        """A datagram has come."""
 
     def carry(self, effect: Effect) -> Iterable[Effect]:
         """What is carried out in place of an effect of the core."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aggregator_node.books import Purse
 from aggregator_node.settings import AggregatorSettings
 from bess_node.settings import BessSettings
 from etp.registry import Network
@@ -45,10 +46,16 @@ class Plan:
     """Signatures are keyed hashes, not Ed25519."""
     clocks: Mapping[int, ClockPlan] = field(default_factory=dict)
     """By device_id."""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `etp.limits.Limits` in which its nodes are narrower than a daemon."""
+    discovery_limits: Mapping[str, Any] = field(default_factory=dict)
+    """The same of `etp.discovery_limits.DiscoveryLimits`."""
     market: Network = Network("simulated")
     """Which market it is; one on a chain where trades are paid."""
     pays: Callable[[Node[Any], BessSettings, Signed], Payment] | None = None
     """Who sees to a battery's money in a life that begins."""
+    purse: Callable[[Node[Any]], Purse | None] | None = None
+    """What a buyer sees of its escrow in a life that begins; None: it bids as if that were full."""
     hostile: Mapping[int, NodeClass] = field(default_factory=dict)
     """By device_id: the class of a node that bends what the shipped core says."""
 

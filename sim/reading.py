@@ -10,8 +10,9 @@ from aggregator_node.build import portfolio_of
 from bess_node.build import battery_spec, pricing_of, rules_of
 from bess_node.desk import Desk
 from bess_node.pricing import Context
+from bess_node.settings import BessSettings
 from bess_node.supply import supply_wh
-from etp.units import WH_PER_KWH, MonotonicS, Wh
+from etp.units import WH_PER_KWH, MicroPerKwh, MonotonicS, Wh
 from runtime.settings import market_clock
 from sim.invariants import BatteryBooks, Books, BuyerBooks, Stock
 from sim.node import Node
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
+FIRM: Final = frozenset({"fixed", "soc"})
+"""Policies whose dearest reserve is that of an empty battery; the others learn, or follow a series."""
 WORST_CLOCK_US: Final = 10_000_000
 """A row's time may be behind true time by as much as clocks are ever set back, µs: meanwhile the sun shines."""
 
@@ -37,8 +40,6 @@ def books_of(world: "World") -> Books:
 
 def _battery(world: "World", node: Node[Desk]) -> BatteryBooks:
     settings, rules = world.settings(node), rules_of(world.settings(node))
-    spec, stored_kwh = battery_spec(settings), settings.energy_kwh
-    stored_wh = (settings.capacity_kwh if stored_kwh is None else stored_kwh) * WH_PER_KWH
     full = Context(1.0, 0.0)
     return BatteryBooks(
         settings.device_id,
@@ -48,10 +49,25 @@ def _battery(world: "World", node: Node[Desk]) -> BatteryBooks:
         settings.mechanism,
         _supply(world, settings),
         increment=rules.increment,
+        dearest=_dearest(settings),
+        min_lot=rules.min_lot,
         signed=settings.profile == "signed",
         settles=world.plan.pays is not None,
-        stock=None if settings.solar_kw else Stock(stored_wh * spec.discharge_efficiency, spec.discharge_efficiency),
+        stock=stock_of(settings),
     )
+
+
+def _dearest(settings: BessSettings) -> MicroPerKwh | None:
+    return pricing_of(settings, None).reserve(Context(0.0, 0.0)) if settings.pricing in FIRM else None
+
+
+def stock_of(settings: BessSettings) -> Stock | None:
+    """What a battery holds when its first life begins, at its terminals; None where the sun charges it."""
+    if settings.solar_kw:
+        return None
+    stored_kwh = settings.capacity_kwh if settings.energy_kwh is None else settings.energy_kwh
+    efficiency = battery_spec(settings).discharge_efficiency
+    return Stock(stored_kwh * WH_PER_KWH * efficiency, efficiency)
 
 
 def _supply(world: "World", settings: Any) -> Callable[[int], Wh]:
@@ -76,11 +92,15 @@ def _buyer(world: "World", node: Node[Any]) -> BuyerBooks:
 
 
 def digest_of(nodes: Iterable[Node[Any]]) -> str:
-    """SHA-256 over every node's durable rows and bids."""
+    """SHA-256 over all that is on every node's disk: rows, bids, its boot and the ids' mark."""
     digest = sha256()
     for node in nodes:
-        for row in node.disk.rows:
-            digest.update(_encode((row.kind, row.lot_id, row.state, row.time_us, *row.body.values())))
-        for bid in node.disk.bids:
+        disk = node.disk
+        for row in disk.rows:
+            digest.update(
+                _encode((row.kind, row.lot_id, row.state, row.time_us, row.subject, sorted(row.body.items())))
+            )
+        for bid in disk.bids:
             digest.update(_encode(bid))
+        digest.update(_encode((disk.boot, disk.mark)))
     return digest.hexdigest()

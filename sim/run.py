@@ -12,14 +12,14 @@ from typing import Any, Final, Protocol
 
 from sim.draw import Mode, Scenario, scenario
 from sim.faults import Fault, schedule
-from sim.invariants import Violation, Watch
+from sim.invariants import Callers, Violation, Watch
 from sim.liveness import healed
 from sim.node import Node
 from sim.plan import Plan
 from sim.world import World
 
 SLICE_S: Final = 1.0
-"""Virtual time between two looks at the sizes of all tables, and at whether anything is broken already, s."""
+"""Virtual time between two looks at whether anything is broken already, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,12 @@ class Outcome:
     messages: int
     """Frames that a core was handed."""
     faults: Mapping[str, int]
-    """By kind."""
+    """What was done to nodes, links and the chain, by kind: each once, whatever came of it."""
+    losses: Mapping[str, int]
+    """What came of it on the way, by kind: datagrams, connections, transactions of a disk, answers of RPCs."""
     crashes: int
+    batteries: int
+    buyers: int
     violations: tuple[Violation, ...] = ()
     script: tuple[Fault, ...] = field(default=(), repr=False)
     """What was to go wrong."""
@@ -46,11 +50,14 @@ class Outcome:
         return {
             "seed": self.seed,
             "mode": self.mode,
+            "batteries": self.batteries,
+            "buyers": self.buyers,
             "digest": self.digest,
             "auctions": self.auctions,
             "trades": self.trades,
             "messages": self.messages,
             "faults": dict(sorted(self.faults.items())),
+            "losses": dict(sorted(self.losses.items())),
             "crashes": self.crashes,
             "violations": [each._asdict() for each in self.violations],
         }
@@ -64,10 +71,14 @@ class Cashier(Protocol):
 
     @property
     def faults(self) -> Mapping[str, int]:
-        """What went wrong on the way to the chain and on it, by kind."""
+        """What was done to the chain and the RPCs, by kind."""
 
-    def begin(self, world: World) -> None:
-        """Before the world begins."""
+    @property
+    def losses(self) -> Mapping[str, int]:
+        """What went wrong with single requests, by kind."""
+
+    def begin(self, world: World, broken: Callable[[Violation], None]) -> None:
+        """Before the world begins; `broken`: told of what must not be as soon as it is."""
 
     def heal(self) -> None:
         """The chain and all RPCs are well from now on."""
@@ -92,21 +103,23 @@ def play(drawn: Scenario, settle: Settle | None = None) -> Outcome:
     plan = drawn.plan
     cashier = settle(plan, Random(f"chain {drawn.seed}")) if settle is not None and plan.may_settle else None
     world = World(plan if cashier is None else cashier.plan)
-    watch = Watch(world.books(), tainted=world.tainted, hostile=world.hostile)
-    world.watch(watch)
+    watch = Watch(world.books(), tainted=world.tainted, hostile=world.hostile, is_genuine=world.is_genuine)
+    world.watch(watch, Callers(watch.found.append))
     schedule(world, drawn.script)
     try:
         if cashier is not None:
-            cashier.begin(world)
+            cashier.begin(world, watch.found.append)
         world.begin()
         _watched(world, watch, plan.seconds)
         late = healed(world, cashier) if drawn.mode == "liveness" and not watch.found else []
     except Exception as error:  # noqa: BLE001 - whatever a core raises is what is looked for
         watch.raised(_raiser(error.__traceback__), error)
         late = []
-    found = watch.found if watch.found else [*watch.ended(world.books()), *late]
+    living = {int(node.device_id): node.now() for node in world.nodes if node.alive}
+    found = watch.found if watch.found else [*watch.ended(world.books(), living), *late]
     if cashier is not None:
         world.tally.faults.update(cashier.faults)
+        world.tally.losses.update(cashier.losses)
         found = found or cashier.violations()  # of a market whose journals are in order
     return _outcome(drawn, world, found)
 
@@ -115,11 +128,8 @@ def _watched(world: World, watch: Watch, until_s: float) -> None:
     scheduler = world.scheduler
     while scheduler.time_s < until_s and not watch.found:
         scheduler.run(min(until_s, scheduler.time_s + SLICE_S))
-        for node in world.nodes:
-            if node.alive:
-                watch.sizes(node.device_id, node.core)
-                for end in node.open_ends:
-                    watch.sizes(node.device_id, end.session)
+    for node in world.nodes:
+        node.look()
 
 
 def _outcome(drawn: Scenario, world: World, found: list[Violation]) -> Outcome:
@@ -132,7 +142,10 @@ def _outcome(drawn: Scenario, world: World, found: list[Violation]) -> Outcome:
         sum(row.kind == "trade" for row in rows),
         world.tally.messages,
         dict(world.tally.faults),
+        dict(world.tally.losses),
         world.tally.crashes,
+        len(world.batteries),
+        len(world.buyers),
         tuple(found),
         drawn.script,
     )

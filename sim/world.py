@@ -1,9 +1,10 @@
-"""A seeded market: batteries, buyers, links that are slow and break; the digest is all that became durable.
+"""A seeded market: batteries, buyers, links that are slow and break; the digest is all that is on their disks.
 
 Every core is built from the same settings as its daemon, by the same builder, and after a restart from what its disk has kept.
 """
 
 import random
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final
@@ -17,18 +18,18 @@ from etp.codes import Role
 from etp.discovery import BessDiscovery
 from etp.discovery import Event as Heard
 from etp.discovery_limits import Address, DiscoveryLimits
+from etp.hub import heard
 from etp.keys import KeyPair
 from etp.limits import Limits
 from etp.peers import AggregatorDiscovery
 from etp.record import is_signed_by
 from etp.registry import Member, Registry
-from etp.session import Violation
 from etp.signed import AnyProfile, Identity, Signed, Signer
 from etp.timing import Timing
 from etp.units import DeviceId
 from runtime.revival import ahead_us, profile_of
 from runtime.settings import NodeSettings, SettingsError, parse_address
-from sim.air import Air
+from sim.air import Air, Listener
 from sim.clock import Clock
 from sim.dialler import Dialler, Target
 from sim.disk import Disk, Left
@@ -56,11 +57,13 @@ class World:
         self.scheduler = Scheduler()
         self.rng = random.Random(plan.seed)
         self.tally = Tally()
-        self.network = Network(self.scheduler, plan.weather, self.rng, self.tally.faults)
+        self.network = Network(self.scheduler, plan.weather, self.rng, self.tally.losses)
         self.air = Air(self.network)
         self.yard = Yard(self.scheduler, self.rng, self.tally)
         self.well = False
         """Whether the chaos is over."""
+        self.storms: list[tuple[str, float]] = []
+        """What makes the weather worse just now: a field of it, and what that is at least."""
         self.tainted: set[int] = set()
         """Devices whose journal was put back, or that ran twice: what they had promised is not theirs to keep any more."""
         self.keys: dict[int, Signer] = {node.device_id: self._key(node) for node in (*plan.batteries, *plan.buyers)}
@@ -86,9 +89,17 @@ class World:
         """Devices that do not play by the rules."""
         return frozenset(self.plan.hostile)
 
-    def watch(self, watcher: Watcher) -> None:
-        """Tell somebody all that happens; before `begin`."""
+    def is_genuine(self, sender: int, raw: bytes) -> bool:
+        """Whether a record is signed by the device, for this market."""
+        member = self.registry.get(sender)
+        verify = is_hashed_by if self.plan.hashed else is_signed_by
+        return member is not None and verify(member.key, self.registry.network.network_id, raw)
+
+    def watch(self, watcher: Watcher, listener: Listener | None = None) -> None:
+        """Tell somebody all that happens, and somebody whose datagrams are believed; before `begin`."""
         self.yard.watch, self.network.told = watcher, watcher.wire
+        if all(settings.profile == "signed" for settings in self._settings.values()):
+            self.air.watch = listener
 
     # -- building
 
@@ -134,7 +145,7 @@ class World:
 
     def start(self, node: Node[Any]) -> None:
         """Begin a life of a node as its daemon does, once its clock is past all that it can have signed."""
-        if node.alive or node.disk.locked:
+        if node.alive:
             return
         now = node.now()
         try:
@@ -151,7 +162,7 @@ class World:
 
     def _start_battery(self, node: Node[Desk], now: Now) -> None:
         settings, profile = self._settings[node], self._profile(node, now)
-        limits = bess.limits_of(settings)
+        limits = replace(bess.limits_of(settings), **self.plan.limits)
         pays, payment = self.plan.pays, None
         if pays is not None and isinstance(profile, Signed):
             payment = pays(node, settings, profile)
@@ -168,7 +179,10 @@ class World:
         node.begin(desk, profile, limits)
         if payment is not None:
             payment.began()
-        node.decided(releasing, now)
+        if node.alive:
+            node.decided(releasing, now)
+        if not node.alive:
+            return  # it crashed among the first effects of its life
         if node.writer.quiet:
             self._serve(node)
         else:
@@ -186,15 +200,22 @@ class World:
             discovery = BessDiscovery(desk.device_id, offer=desk.response, **self._shared(node))
             node.station = self.air.join(address, discovery, node, partial(_blame, node))
             node.station.turn(now)
-        node.decided(desk.opened(now), now)
-        node.turned(now)
+        if node.alive:
+            node.decided(desk.opened(now), now)
+            node.turned(now)
 
     def _start_buyer(self, node: Node[Buyer], now: Now) -> None:
         settings, profile = self._settings[node], self._profile(node, now)
         buyer = aggregator.revived(
-            settings, node.disk, series=self.plan.series, seed=self._seeds[node], profile=profile, now=now
+            settings,
+            node.disk,
+            series=self.plan.series,
+            seed=self._seeds[node],
+            profile=profile,
+            now=now,
+            purse=self.plan.purse(node) if self.plan.purse is not None else None,
         )
-        node.begin(buyer, profile, Limits())
+        node.begin(buyer, profile, replace(Limits(), **self.plan.limits))
         address = self._address(node)
         dialler = Dialler(node, address[0], self.network, self._rng(), self._listening)
         if self.plan.discovered:
@@ -210,7 +231,7 @@ class World:
             "group": parse_address("group", self._settings[node].group),
             "profile": node.profile,
             "rng": self._rng(),
-            "limits": DiscoveryLimits(),
+            "limits": replace(DiscoveryLimits(), **self.plan.discovery_limits),
             "timing": Timing(),
         }
 
@@ -231,15 +252,14 @@ class World:
         return self._by_id[DeviceId(device_id)]
 
     def crashed(self, node: Node[Any], left: Left) -> None:
-        """A node crashed: counted, with what it left of the transaction that was on its way."""
-        self.tally.faults["crash"] += 1
+        """A node crashed: what it left of the transaction that was on its way is counted."""
         if left in (Left.LOST, Left.TORN):
-            self.tally.faults[f"write_{left}"] += 1
+            self.tally.losses[f"write_{left}"] += 1
         for address in [each for each, listening in self._homes.items() if listening is node]:
             del self._homes[address]
 
     def twin(self, node: Node[Any], disk: Disk) -> Node[Any]:
-        """The same device once more, on another machine; it starts, unless another process has that disk."""
+        """The same device once more, on another machine, with a disk of its own; it starts."""
         host = len(self.nodes) + len(self.twins)
         twin: Node[Any] = Node(node.role, node.device_id, host, self.yard, clock=Clock(self.scheduler), disk=disk)
         self._settings[twin], self._seeds[twin] = self._settings[node], self._seeds[node] + 1
@@ -265,16 +285,15 @@ class World:
         """All is well from now on: network, disks, clocks, devices; who is down starts."""
         self.well, network, now_s = True, self.network, self.scheduler.time_s
         network.weather = weather
-        network.open(set(network.walls))
+        network.open_all()
         for twin in self.twins:
             if twin.alive:
                 twin.vanish()
         for node in self.nodes:
             node.clock.set_right()
+            node.heal(now_s)
             if not node.alive:
                 self.start(node)
-                continue
-            node.heal(now_s)
 
     def finish(self, seconds: float) -> None:
         """No new bids; promises are seen through for so long."""
@@ -293,14 +312,15 @@ class World:
         return books_of(self)
 
     def digest(self) -> str:
-        """SHA-256 over every node's durable rows and bids."""
-        return digest_of(self.nodes)
+        """SHA-256 over all that is on the disks of all nodes and of their clones."""
+        return digest_of([*self.nodes, *self.twins])
 
 
 def _blame(node: Node[Desk], event: Heard, now: Now) -> None:
     """A battery looks for nobody, but keeps what was said in another's name."""
-    if isinstance(event, Violation):
-        node.decided(node.core.blamed(event, now), now)
+    effects = heard(node.core, event, now)
+    if effects:
+        node.decided(effects, now)
         node.turned(now)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from aggregator_node.buyer import Buyer
 from aggregator_node.dialling import DIAL_TIMEOUT_S, MOST, Dials
 from aggregator_node.io.watch import AggregatorFeed, aggregator_feed
 from aggregator_node.settings import AggregatorSettings
+from etp import hub
 from etp.clock import Now
 from etp.codes import Role, TerminateCode
 from etp.discovery import Event as PeerEvent
@@ -25,7 +27,7 @@ from etp.peers import AggregatorDiscovery
 from etp.profile import Received
 from etp.registry import Network, Registry
 from etp.roster import Roster
-from etp.session import Bound, Event, Session, Violation
+from etp.session import Event, Session, Violation
 from etp.signed import AnyProfile
 from etp.timing import REPLY_BUDGET_MS, Timing
 from etp.units import DeviceId
@@ -89,17 +91,11 @@ class Links:
             self._metrics.received(event.frame.message_type, event.frame.message_id, now)
             if self.feed is not None:
                 self.feed.answered(event.frame, event.raw)
-            battery = DeviceId(event.frame.device_id)
-            self._shell.apply(self._buyer.receive(battery, event.frame, event.raw, now, fresh=event.fresh), now)
-            self._measure()
-        elif isinstance(event, Bound):
-            before = self._shell.roster.bind(event.device_id, connection)
-            if before is not None and before is not connection:
-                before.finish("another session took over", now)
-            self._shell.apply(self._buyer.session_opened(event.device_id, now, connection.remote), now)
         elif isinstance(event, Violation):
             self._shell.blame(connection, event)
-            self._shell.apply(self._buyer.blamed(event, now), now)
+        opens = partial(self._buyer.session_opened, address=connection.remote)
+        self._shell.apply(hub.happened(self._buyer, self._shell.roster, opens, connection, event, now), now)
+        self._measure()
 
     def _measure(self) -> None:
         while self._buyer.reply_times:
@@ -115,8 +111,7 @@ class Links:
     def disconnected(self, connection: Connection, now: Now) -> None:
         """The connection is gone; its dialler goes on."""
         peer = connection.session.peer_id if connection.session else None
-        if peer is not None and self._shell.roster.unbind(peer, connection):
-            self._shell.apply(self._buyer.session_lost(peer, now), now)
+        self._shell.apply(hub.lost(self._buyer, self._shell.roster, connection, peer, now) or (), now)
         self._ended.pop(connection).set()
 
     # -- dialling
@@ -125,7 +120,7 @@ class Links:
         """What discovery says: batteries to dial, and what was said in another's name."""
         if isinstance(event, Violation):
             now = system_now()
-            self._shell.apply(self._buyer.blamed(event, now), now)
+            self._shell.apply(hub.heard(self._buyer, event, now), now)
             return
         if isinstance(event, ResponseSeen) and self.feed is not None:
             self.feed.answered(event.frame, b"")

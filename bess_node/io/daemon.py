@@ -16,6 +16,7 @@ from bess_node.desk import Desk
 from bess_node.io import thermometer
 from bess_node.io.watch import BessFeed, bess_feed
 from bess_node.settings import BessSettings
+from etp import hub
 from etp.clock import Now
 from etp.codes import FailureCode, Role, TerminateCode
 from etp.discovery import BessDiscovery
@@ -29,7 +30,7 @@ from etp.limits import Limits
 from etp.profile import Received
 from etp.registry import Registry
 from etp.roster import Roster
-from etp.session import Bound, Event, Session, Violation
+from etp.session import Event, Session, Violation
 from etp.signed import AnyProfile, Signed
 from etp.timing import Timing
 from etp.units import DeviceId
@@ -88,27 +89,20 @@ class Hub:
     def connected(self, connection: Connection, now: Now) -> Session | None:
         """Give a place, or say BUSY."""
         session = Session(Role.BESS, self._device_id, self._profile, self._limits, now, quote=self._desk.quote)
-        if not self.accepting or not self._roster.admit(connection.address):
-            self._metrics.count("sessions_refused")
-            session.farewell(TerminateCode.BUSY, "no place", now)
-        else:
+        if hub.admitted(self._roster, session, connection.address, now, accepting=self.accepting):
             self._everyone.add(connection)
+        else:
+            self._metrics.count("sessions_refused")
         return session
 
     def happened(self, connection: Connection, event: Event, now: Now) -> None:
         """Carry out what an event asks of the desk."""
         if isinstance(event, Received):
-            peer = DeviceId(event.frame.device_id)
             self._metrics.received(event.frame.message_type, event.frame.message_id, now)
-            self._shell.apply(self._desk.receive(peer, event.frame, event.raw, now, fresh=event.fresh), now)
-        elif isinstance(event, Bound):
-            before = self._roster.bind(event.device_id, connection)
-            if before is not None:
-                before.finish("another session took over", now)
-            self._shell.apply(self._desk.session_bound(event.device_id, now), now)
         elif isinstance(event, Violation):
             self._shell.blame(connection, event)
-            self._shell.apply(self._desk.blamed(event, now), now)
+        effects = hub.happened(self._desk, self._roster, self._desk.session_bound, connection, event, now)
+        self._shell.apply(effects, now)
 
     def disconnected(self, connection: Connection, now: Now) -> None:
         """Give the place back; the device's bid goes with its last session."""
@@ -117,8 +111,7 @@ class Hub:
         self._everyone.discard(connection)
         self._roster.leave(connection.address)
         peer = connection.session.peer_id if connection.session else None
-        if peer is not None and self._roster.unbind(peer, connection):
-            self._shell.apply(self._desk.session_lost(peer, now), now)
+        self._shell.apply(hub.lost(self._desk, self._roster, connection, peer, now) or (), now)
 
     def registered(self, registry: Registry) -> None:
         """The registry of now: who is not in it any more, or revoked, is told to go."""
@@ -127,9 +120,8 @@ class Hub:
 
     def heard(self, event: PeerEvent) -> None:
         """What discovery says: a battery looks for nobody, but keeps what was said in another's name."""
-        if isinstance(event, Violation):
-            now = system_now()
-            self._shell.apply(self._desk.blamed(event, now), now)
+        now = system_now()
+        self._shell.apply(hub.heard(self._desk, event, now), now)
 
     def sessions(self) -> int:
         """How many there are."""

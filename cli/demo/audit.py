@@ -5,16 +5,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from aggregator_node.build import portfolio_of
 from aggregator_node.settings import AggregatorSettings
+from bess_node.build import rules_of
 from bess_node.settings import BessSettings
 from bess_node.supply import supply_wh
-from cli.demo.chain import Ledger, fee
+from cli.demo.chain import ESCROW, FEE_BPS, Ledger
 from cli.demo.processes import Node
 from cli.demo.watch import Watch
 from cli.export import lines
-from etp.units import MICRO_PER_CENT, WH_PER_KWH, MicroPerKwh, Wh
+from etp.units import MICRO_PER_CENT, MicroPerKwh, Wh
 from runtime.io.journal_reader import JournalReader
-from sim.invariants import BatteryBooks, Books, BuyerBooks, Violation
+from sim.invariants import BatteryBooks, Books, BuyerBooks, Violation, payments
+from sim.reading import stock_of
 
 
 def read_books(watch: Watch) -> tuple[Books, list[Violation]]:
@@ -31,25 +34,29 @@ def read_books(watch: Watch) -> tuple[Books, list[Violation]]:
         if isinstance(node.settings, BessSettings):
             batteries.append(_battery(watch, node.settings, rows, list(reader.bids())))
         elif isinstance(node.settings, AggregatorSettings):
-            demand = Wh(round(node.settings.demand_kwh * WH_PER_KWH))
-            buyers.append(BuyerBooks(node.settings.device_id, rows, demand))
+            wanted = portfolio_of(node.settings)
+            buyers.append(BuyerBooks(node.settings.device_id, rows, wanted.demand, wanted.budget, signed=True))
         reader.close()
     return Books(batteries, buyers), broken
 
 
 def unpaid(books: Books, ledger: Ledger | None) -> list[Violation]:
-    """Batteries that the chain paid otherwise than their journals say: price × energy of each trade, less the market's fee."""
+    """What the chain and the journals say otherwise of any payment, trades that are not paid, and µ that are not accounted for."""
     if ledger is None:
         return [Violation("money", 0, "the chain could not be read at the end")]
-    found = []
-    for battery in books.batteries:
-        trades = [int(str(row.body["paid_micro"])) for row in battery.rows if row.kind == "trade"]
-        owed = sum(paid - fee(paid) for paid in trades)
-        paid = ledger.batteries[battery.device_id]
-        if (paid.earned, paid.settled) != (owed, len(trades)):
-            said = f"{len(trades)} trades of {owed} µ after fees; the chain has {paid.settled} of {paid.earned} µ"
-            found.append(Violation("money", battery.device_id, said))
-    return found
+    sales = [payments.sales_of(battery.device_id, battery.rows) for battery in books.batteries]
+    shown = payments.Chain(
+        trades=ledger.trades,
+        earned={battery: paid.earned for battery, paid in ledger.batteries.items()},
+        deposits={
+            buyer: payments.Deposit(ESCROW, escrow.available, escrow.held, ledger.vaults[buyer])
+            for buyer, escrow in ledger.escrows.items()
+        },
+        fees=ledger.fees,
+        fee_bps=FEE_BPS,
+        settled={battery: paid.settled for battery, paid in ledger.batteries.items()},
+    )
+    return [*payments.payments(sales, shown), *payments.unpaid(sales)]
 
 
 def _battery(watch: Watch, settings: BessSettings, rows: list[Any], bids: list[Any]) -> BatteryBooks:
@@ -59,7 +66,18 @@ def _battery(watch: Watch, settings: BessSettings, rows: list[Any], bids: list[A
         return supply_wh(settings, start_s, watch.market_s(time_us / 1e6))
 
     reserve = MicroPerKwh(round(settings.reserve * MICRO_PER_CENT))
-    return BatteryBooks(settings.device_id, rows, bids, reserve, settings.mechanism, supply)
+    return BatteryBooks(
+        settings.device_id,
+        rows,
+        bids,
+        reserve,
+        settings.mechanism,
+        supply,
+        increment=rules_of(settings).increment,
+        signed=True,
+        settles=True,
+        stock=stock_of(settings),
+    )
 
 
 def write_events(nodes: Sequence[Node], path: Path) -> int:

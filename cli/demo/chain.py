@@ -26,14 +26,15 @@ from spl.token.instructions import (
 from bess_node.settings import BessSettings
 from cli.demo.processes import Daemon, NodeError, launch, ready, stop
 from cli.demo.settings import DemoSettings
-from contracts.accounts import Escrow, Participant, ParticipantRole, read
+from contracts.accounts import Escrow, Participant, ParticipantRole, Trade, read
 from contracts.addresses import PROGRAM_ID, Address, Place, token_account
 from contracts.errors import ContractsError
 from contracts.instructions import Instructions, Terms
 from contracts.io.idl import load_interface
 from contracts.io.rpc import Rpc
 from contracts.io.wallet import Wallet
-from contracts.rpc import Account, Accounts, GetAccounts
+from contracts.reconcile import request, trades_in
+from contracts.rpc import Account, Accounts, GetAccounts, TradeAccounts
 from contracts.transactions import Sign
 from etp.codes import Role
 from etp.keys import KeyPair
@@ -90,6 +91,10 @@ class Ledger(NamedTuple):
 
     batteries: Mapping[int, Paid]
     escrows: Mapping[int, Escrow]
+    vaults: Mapping[int, Micro]
+    """By buyer: what the token account of its escrow holds."""
+    trades: Sequence[Trade]
+    """Of these batteries."""
     fees: Micro
     disputed: int
     defaulted: int
@@ -122,27 +127,41 @@ class Chain:
         return settings.model_copy(update={"registry": self.registry, "key": key, "rpc": [self.url]})
 
     async def ledger(self, batteries: Sequence[int], buyers: Sequence[int]) -> Ledger:
-        """What stands on the chain, all finalized. Raises ContractsError."""
+        """What stands on the chain, all finalized, once nobody settles any more. Raises ContractsError."""
         place = self.make.place
         payouts = [token_account(_address(self.keys[battery]), self.mint) for battery in batteries]
         known = [place.participant(device) for device in (*batteries, *buyers)]
         escrows = [place.escrow(buyer) for buyer in buyers]
+        vaults = [token_account(escrow, self.mint) for escrow in escrows]
         fee = token_account(_address(self.payer), self.mint)
-        found = dict(
-            zip([*payouts, *known, *escrows, fee], await self._accounts([*payouts, *known, *escrows, fee]), strict=True)
-        )
-        people = [self._read(Participant, found[address]) for address in known]
-        earned = [_amount(found[payout]) for payout in payouts]
+        wanted = [*payouts, *known, *escrows, *vaults, fee]
+        trades, found = await self._trades(batteries), await self._accounts(wanted)
+        while (again := await self._trades(batteries)) != trades:  # what was sent last has become final meanwhile
+            trades, found = again, await self._accounts(wanted)
+        shown = dict(zip(wanted, found, strict=True))
+        people = [self._read(Participant, shown[address]) for address in known]
+        earned = [_amount(shown[payout]) for payout in payouts]
         return Ledger(
             batteries={
                 battery: Paid(amount, person.settled)
                 for battery, amount, person in zip(batteries, earned, people[: len(batteries)], strict=True)
             },
-            escrows={buyer: self._read(Escrow, found[address]) for buyer, address in zip(buyers, escrows, strict=True)},
-            fees=_amount(found[fee]),
+            escrows={buyer: self._read(Escrow, shown[address]) for buyer, address in zip(buyers, escrows, strict=True)},
+            vaults={buyer: _amount(shown[address]) for buyer, address in zip(buyers, vaults, strict=True)},
+            trades=trades,
+            fees=_amount(shown[fee]),
             disputed=sum(person.disputed for person in people[: len(batteries)]),
             defaulted=sum(person.defaulted for person in people[len(batteries) :]),
         )
+
+    async def _trades(self, batteries: Sequence[int]) -> list[Trade]:
+        place, interface = self.make.place, self.make.interface
+        found: list[Trade] = []
+        for battery in batteries:
+            answer = await self.wallet.ask(request(interface, place.program_id, place.market, battery))
+            assert isinstance(answer, TradeAccounts)
+            found += trades_in(interface, answer)
+        return found
 
     async def _accounts(self, addresses: list[Address]) -> list[Account | None]:
         found: list[Account | None] = []
@@ -160,11 +179,6 @@ class Chain:
     async def close(self) -> None:
         """Let go of the RPC."""
         await self.rpc.close()
-
-
-def fee(amount: int) -> int:
-    """The market's share of a trade, µ, rounded down as the program does."""
-    return amount * FEE_BPS // 10_000
 
 
 def key_file(directory: Path, role: Role, device_id: int) -> Path:

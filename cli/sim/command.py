@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -30,6 +31,9 @@ class Totals:
     cpu_s: float = 0.0
     counted: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    losses: Counter[str] = field(default_factory=Counter)
+    largest: tuple[int, int] = (0, 0)
+    """Batteries and buyers of the market with the most pairs of them."""
     modes: Counter[str] = field(default_factory=Counter)
     failed: list[Outcome] = field(default_factory=list)
 
@@ -39,7 +43,10 @@ class Totals:
         self.cpu_s += cpu_s
         self.modes[outcome.mode] += 1
         self.faults.update(outcome.faults)
+        self.losses.update(outcome.losses)
         self.counted["faults"] += sum(outcome.faults.values())
+        self.counted["losses"] += sum(outcome.losses.values())
+        self.largest = max(self.largest, (outcome.batteries, outcome.buyers), key=prod)
         for name in ("auctions", "trades", "messages", "crashes"):
             self.counted[name] += getattr(outcome, name)
         if outcome.violations:
@@ -52,6 +59,8 @@ class Totals:
             "modes": dict(sorted(self.modes.items())),
             **{name: self.counted[name] for name in COUNTED},
             "faults_by_kind": dict(sorted(self.faults.items())),
+            "losses_by_kind": dict(sorted(self.losses.items())),
+            "largest": {"batteries": self.largest[0], "buyers": self.largest[1]},
             "seconds": round(seconds, 1),
             "cpu_s": round(self.cpu_s, 1),
             "failed": sorted(outcome.seed for outcome in self.failed),
@@ -114,10 +123,11 @@ def _chosen(settings: SimSettings) -> Scenario:
 
 
 def _told(outcome: Outcome) -> str:
-    faults = sum(outcome.faults.values())
+    faults, losses = sum(outcome.faults.values()), sum(outcome.losses.values())
     return (
-        f"seed {outcome.seed}, {outcome.mode}: {outcome.auctions} auctions, {outcome.trades} trades,"
-        f" {outcome.messages} messages, {faults} faults, {outcome.crashes} crashes, {len(outcome.violations)} violations\n"
+        f"seed {outcome.seed}, {outcome.mode}, {outcome.batteries} × {outcome.buyers}: {outcome.auctions} auctions,"
+        f" {outcome.trades} trades, {outcome.messages} messages, {faults} faults ({outcome.crashes} crashes),"
+        f" {losses} losses, {len(outcome.violations)} violations\n"
         f"digest {outcome.digest}"
     )
 
@@ -141,12 +151,22 @@ def _sum_up(settings: SimSettings, totals: Totals, seconds: float, out: Console)
         _print(totals.to_json(seconds))
         return
     modes = ", ".join(f"{count} {mode}" for mode, count in sorted(totals.modes.items()))
-    out.print(f"{totals.runs} markets ({modes}) in {seconds:.0f} s with {settings.jobs} jobs")
+    batteries, buyers = totals.largest
+    out.print(
+        f"{totals.runs} markets ({modes}) in {seconds:.0f} s, {totals.cpu_s:.0f} s of processor time, {settings.jobs} jobs"
+    )
+    out.print(f"  the largest of {batteries} batteries × {buyers} buyers")
     out.print(f"  {totals.counted['messages'] / max(totals.cpu_s, 1e-9):>12,.0f} messages per core-second")
     for name in COUNTED:
         out.print(f"  {totals.counted[name]:>12,} {name}")
-    for kind, count in totals.faults.most_common():
-        out.print(f"  {count:>16,} {kind}")
+    named = {
+        "faults, done to nodes, links and the chain": totals.faults,
+        "losses, by them and the weather": totals.losses,
+    }
+    for title, kinds in named.items():
+        out.print(f"{title}:")
+        for kind, count in kinds.most_common():
+            out.print(f"  {count:>16,} {kind}")
     seeds = ", ".join(str(outcome.seed) for outcome in totals.failed)
     out.print(f"{len(totals.failed)} failed{': seeds ' + seeds if seeds else ''}")
 

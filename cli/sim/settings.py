@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from runtime.settings import SettingsError
 
-COUNTED = ("auctions", "faults", "crashes", "messages", "trades")
+COUNTED = ("auctions", "faults", "losses", "crashes", "messages", "trades")
 """What can be required of all seeds together."""
 
 

@@ -26,6 +26,7 @@ from etp.effects import (
     Settle,
     Write,
 )
+from etp.hub import SAID_GOODBYE
 from etp.ids import Ids
 from etp.io.tcp import Connection
 from etp.registry import Registry
@@ -259,7 +260,7 @@ class Shell:
     def _disconnect(self, effect: Disconnect, now: Now) -> None:
         connection = self.roster.get(effect.device_id)
         if connection is not None:
-            connection.finish("the peer said goodbye", now)
+            connection.finish(SAID_GOODBYE, now)
 
     def _count(self, effect: Count, _: Now) -> None:
         self.metrics.count(effect.name, effect.label, effect.amount)

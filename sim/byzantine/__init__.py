@@ -11,7 +11,7 @@ from etp.codes import Role
 from sim.byzantine import batteries, buyers
 from sim.byzantine.batteries import Denier, Grasper, Mute
 from sim.byzantine.buyers import Deserter, Equivocator, Flooder, Haggler, Latecomer, Nonsense, Withholder
-from sim.byzantine.hostile import Eavesdropper, Garbler, Hostile, Impostor, Replayer
+from sim.byzantine.hostile import Eavesdropper, Garbler, Hostile, Impostor, Replayer, Shouter
 
 HOSTILE: Final[Mapping[Role, Mapping[str, type[Hostile]]]] = MappingProxyType(
     {
@@ -33,6 +33,8 @@ HOSTILE: Final[Mapping[Role, Mapping[str, type[Hostile]]]] = MappingProxyType(
             "replayer": Replayer,
             "garbler": Garbler,
             "impostor": Impostor,
+            "eavesdropper": Eavesdropper,
+            "shouter": Shouter,
             "mute": Mute,
             "grasper": Grasper,
             "denier": Denier,

@@ -5,11 +5,12 @@ from typing import Final
 
 from etp import messages
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
+from etp.discovery_limits import Address
 from etp.frame import FRAME_SIZE, decode
 from etp.messages import Offer
 from etp.record import NO_LOT, lot_of
 from etp.units import MICRO_PER_CENT, WH_PER_KWH, MicroPerKwh, Wh
-from sim.byzantine.hostile import Hostile, Replayer
+from sim.byzantine.hostile import Hostile, Impostor, Replayer
 from sim.link import End
 
 
@@ -65,12 +66,16 @@ class Denier(Hostile):
         yield from both[: rng.randint(1, 2)]
 
 
-WAYS: Final[tuple[type[Hostile], ...]] = (Grasper, Grasper, Denier, Replayer)
+WAYS: Final[tuple[type[Hostile], ...]] = (Grasper, Grasper, Denier, Replayer, Impostor)
 
 
-class Rogue(Grasper, Denier, Replayer):
+class Rogue(Grasper, Denier, Replayer, Impostor):
     """Now this, now that."""
 
     def instead(self, end: End, raw: bytes) -> Iterator[bytes]:
         """See Hostile."""
         yield from self.yard.rng.choice(WAYS).instead(self, end, raw)
+
+    def shouting(self, data: bytes, source: Address) -> Iterator[tuple[bytes, Address]]:
+        """See Node."""
+        yield from self.yard.rng.choice(WAYS).shouting(self, data, source)

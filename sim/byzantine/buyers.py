@@ -6,17 +6,18 @@ from typing import Final
 
 from etp import messages
 from etp.codes import MessageType, TerminateCode
+from etp.discovery_limits import Address
 from etp.frame import FRAME_SIZE, decode
 from etp.record import NO_LOT, lot_of, message_id_of
 from etp.units import MICRO_PER_CENT, WH_PER_KWH, DeviceId
-from sim.byzantine.hostile import Hostile, Impostor, Replayer
+from sim.byzantine.hostile import EBB_S, Hostile, Impostor, Replayer, Shouter
 from sim.clock import SLACK_S
 from sim.link import End
 
 BURST: Final = 3_400
 """Bids of a flood: more than a battery remembers of one device."""
-EBB_S: Final = 30.0
-"""Between two floods, s."""
+CONFIRMS: Final = 40
+"""Confirms of a flood: more than can wait for the disk."""
 PAUSES_S: Final = (0.004, 0.02, 0.1, 0.6)
 """After so long it bids again, s: within a lot that closes soon, or late."""
 NEAREST_S: Final = 2e-11
@@ -124,15 +125,18 @@ class Nonsense(Hostile):
         yield self.like(end, raw, message_id=message_id_of(raw) + rng.choice((-1, 1)) * rng.choice((10**6, 10**8)))
 
 
-class Flooder(Hostile):
-    """Many times more Bids than a battery takes."""
+class Flooder(Shouter):
+    """Many times more Bids than a battery takes, more Confirms than can wait, and more Queries than it answers."""
 
     _again_s = 0.0
 
     def instead(self, end: End, raw: bytes) -> Iterator[bytes]:
         """See Hostile."""
         yield raw
-        if raw[0] == MessageType.BID and self.scheduler.time_s >= self._again_s:
+        if raw[0] == MessageType.CONFIRM:
+            for _ in range(CONFIRMS):
+                yield self.like(end, raw)
+        elif raw[0] == MessageType.BID and self.scheduler.time_s >= self._again_s:
             self._again_s = self.scheduler.time_s + EBB_S
             for _ in range(BURST):
                 yield self.like(end, raw)
@@ -195,3 +199,7 @@ class Rogue(Haggler, Deserter, Withholder, Latecomer, Equivocator, Nonsense, Flo
             yield raw
         else:
             yield from self.yard.rng.choice(WAYS).instead(self, end, raw)
+
+    def shouting(self, data: bytes, source: Address) -> Iterator[tuple[bytes, Address]]:
+        """See Node."""
+        yield from self.yard.rng.choice(WAYS).shouting(self, data, source)

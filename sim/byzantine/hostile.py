@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from etp.codes import Role
+from etp.discovery_limits import Address
 from etp.effects import Envelope
 from etp.frame import FRAME_SIZE, Frame, decode, encode
 from etp.record import NO_LOT, lot_of, seal, trailer
@@ -20,6 +21,12 @@ from sim.node import Node
 
 KEPT: Final = 64
 """Messages that one of them keeps, to say them again."""
+SHOUTED: Final = 5
+"""Datagrams that leave beside one of its own, at most."""
+SHOUTS: Final = 1_000
+"""Datagrams of a flood."""
+EBB_S: Final = 30.0
+"""Between two floods, s."""
 
 
 class Hostile(Node[Any]):
@@ -68,12 +75,14 @@ class Hostile(Node[Any]):
         legal = decode(raw[:FRAME_SIZE])._replace(**(fields | {"device_id": self.device_id}))
         fresh = self.own(end, legal, lot_of(raw) or NO_LOT if lot_id is None else lot_id)
         named = {key: fields[key] for key in ("message_id", "device_id") if key in fields}
-        if not named:
-            return fresh
-        bent = decode(fresh[:FRAME_SIZE])._replace(**named)
+        return self.bent(fresh, **named) if named else fresh
+
+    def bent(self, raw: bytes, **fields: Any) -> bytes:
+        """A message of its own with other fields, `message_id` and `device_id` too, under its own key."""
+        bent = decode(raw[:FRAME_SIZE])._replace(**fields)
         if not isinstance(self.profile, Signed):
             return encode(bent)
-        said = trailer(fresh)
+        said = trailer(raw)
         return seal(
             bent,
             encode(bent),
@@ -115,10 +124,18 @@ class Replayer(Hostile):
 
     def instead(self, end: End, raw: bytes) -> Iterator[bytes]:  # noqa: ARG002 - to whomever
         """See Hostile."""
+        return self._and_again(raw)
+
+    def _and_again(self, raw: bytes) -> Iterator[bytes]:
         yield raw
         self._kept.append(raw)
         if self.sometimes(0.5):
             yield self.yard.rng.choice(self._kept)
+
+    def shouting(self, data: bytes, source: Address) -> Iterator[tuple[bytes, Address]]:
+        """See Node. Its own datagrams again, and to everybody those that were for one."""
+        for raw in self._and_again(data):
+            yield raw, source
 
 
 class Garbler(Hostile):
@@ -133,6 +150,13 @@ class Garbler(Hostile):
         flipped = data[:spot] + bytes([data[spot] ^ 1 << rng.randrange(8)]) + data[spot + 1 :]
         return rng.choice((data + noise, data + prefixed(noise), data[:-7], flipped, data + bytes(PREFIX_SIZE)))
 
+    def shouting(self, data: bytes, source: Address) -> Iterator[tuple[bytes, Address]]:
+        """See Node. Cut off, longer, and with one bit changed."""
+        rng, spot = self.yard.rng, self.yard.rng.randrange(len(data))
+        flipped = data[:spot] + bytes([data[spot] ^ 1 << rng.randrange(8)]) + data[spot + 1 :]
+        yield data, source
+        yield rng.choice((flipped, flipped, data[:-7], data + bytes(PREFIX_SIZE), rng.randbytes(len(data)))), source
+
 
 class Impostor(Hostile):
     """Speaks in the name of another member, under its own key."""
@@ -145,6 +169,29 @@ class Impostor(Hostile):
         else:
             yield self.like(end, raw, device_id=self.yard.rng.choice(others))
 
+    def shouting(self, data: bytes, source: Address) -> Iterator[tuple[bytes, Address]]:
+        """See Node. A battery says where another one is, a buyer asks for another one."""
+        yield data, source
+        for other in self.others(self.role)[:SHOUTED]:
+            yield self.bent(data, device_id=other), source
+
+
+class Shouter(Hostile):
+    """Many times more datagrams than anybody takes, as if from many addresses: all under its own key, most of them from nowhere."""
+
+    _shouts_s = 0.0
+
+    def shouting(self, data: bytes, source: Address) -> Iterator[tuple[bytes, Address]]:
+        """See Node."""
+        yield data, source
+        if self.scheduler.time_s < self._shouts_s:
+            return
+        self._shouts_s, rng = self.scheduler.time_s + EBB_S, self.yard.rng
+        said = Envelope(decode(data[:FRAME_SIZE]), lot_id=LotId(lot_of(data) or NO_LOT))
+        for number in range(SHOUTS):
+            nowhere = (f"10.9.{number // 200}.{number % 200 + 1}", 1 + rng.randrange(65_535))
+            yield self.profile.stamp_to_group(said, self.now()), rng.choice((source, nowhere))
+
 
 class Eavesdropper(Hostile):
     """Says what others have said, byte for byte, to whom they said it: on connections of its own, and on theirs."""
@@ -154,10 +201,21 @@ class Eavesdropper(Hostile):
     def __init__(self, *told: Any, **named: Any) -> None:
         super().__init__(*told, **named)
         self._heard: dict[tuple[int, int], deque[bytes]] = {}
+        self._caught: deque[bytes] = deque(maxlen=KEPT)
 
     def overheard(self, sender: int, receiver: int, raw: bytes) -> None:
         """See Hostile."""
         self._heard.setdefault((sender, receiver), deque(maxlen=KEPT)).append(raw)
+
+    def caught(self, data: bytes) -> None:
+        """See Node."""
+        self._caught.append(data)
+
+    def shouting(self, data: bytes, source: Address) -> Iterator[tuple[bytes, Address]]:
+        """See Node. What came to it goes to where it speaks, as if it were its own."""
+        yield data, source
+        for _ in range(min(SHOUTED, len(self._caught))):
+            yield self.yard.rng.choice(self._caught), source
 
     def instead(self, end: End, raw: bytes) -> Iterator[bytes]:
         """See Hostile."""

@@ -45,6 +45,10 @@ class BatteryBooks:
     """Energy at the terminals that it could have had up to a time (µs since the epoch), at most, Wh."""
     increment: MicroPerKwh = MicroPerKwh(1)
     """English: by how much the next bid must be better."""
+    dearest: MicroPerKwh | None = None
+    """The greatest reserve that it ever had; None: nobody knows."""
+    min_lot: Wh | None = None
+    """What a bid must ask for at least, unless less is left, Wh; None: nobody knows."""
     signed: bool = False
     settles: bool = False
     """Its trades are paid on a chain."""

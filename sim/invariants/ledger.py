@@ -167,9 +167,12 @@ class Ledger:
         """Whether a trade was not delivered in full."""
         return self._deliveries.get(lot_id) == "short"
 
-    def unpaid(self) -> Iterator[Violation]:
-        """Trades without an outbox row: at any time, since it is of the transaction that confirms."""
-        for lot_id in self._trades - self._outbox.keys() if self._books.settles else ():
+    def unfinished(self) -> Iterator[Violation]:
+        """What is missing after a whole transaction: the trade of a CONFIRMED lot, and what is owed for one."""
+        for lot_id, lot in self.lots.items():
+            if lot.state == CONFIRMED and lot_id not in self._trades:
+                yield self._broken("sold_twice", f"lot {lot_id} is confirmed, and has no trade")
+        for lot_id in sorted(self._trades - self._outbox.keys()) if self._books.settles else ():
             yield self._broken("settled_once", f"the trade of lot {lot_id} is owed by nobody")
 
     def _broken(self, name: str, said: str) -> Violation:

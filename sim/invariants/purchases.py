@@ -31,6 +31,9 @@ class Purchases:
         self.bids: dict[int, bytes] = {}
         """By message_id: every Bid that left."""
         self._states: dict[str, str] = {}
+        """By Confirm."""
+        self._confirmed: dict[str, str] = {}
+        """By Accept: the Confirm that answers it."""
         self._open: dict[int, tuple[int, int]] = {}
         """By battery: energy and price of its promise."""
         self._bought_wh = self._paid_micro = 0
@@ -65,6 +68,8 @@ class Purchases:
             self.confirms.add(bytes.fromhex(confirm))
             self._open[battery] = terms(row)
             yield from self._bid_for(row)
+            if self._confirmed.setdefault(str(row.body["accept"]), confirm) != confirm:
+                yield self._broken("duplicate", f"an Accept of {battery} is confirmed a second time, by other bytes")
         elif before == CONFIRMING:
             self._open.pop(battery, None)
 

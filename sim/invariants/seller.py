@@ -1,57 +1,33 @@
 """One battery under watch: what it takes, decides, writes and says, in the order in which it does.
 
-Puts the open lot (`auction`) and the journal (`ledger`) together with the promises on the wire. All of it is what its peers and
-its disk could tell; nothing is read out of the core.
+Puts the open lot (`auction`), its promises (`pledges`) and the journal (`ledger`) together with what it says. All of it is what
+its peers and its disk could tell; nothing is read out of the core.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from contracts.outbox import KIND as SETTLEMENT
 from etp.clock import Now
 from etp.codes import MessageType, TerminateCode
-from etp.effects import Commit, Effect, Envelope, Row, Send, Write
+from etp.effects import Broadcast, Commit, Effect, Envelope, Row, Send, Write
 from etp.frame import FRAME_SIZE, OFFSETS, decode
-from etp.record import lot_of, message_id_of
+from etp.record import lot_of
 from etp.units import MICRO_PER_CENT, WH_PER_KWH
 from sim.invariants.auction import Auction
 from sim.invariants.books import BatteryBooks, Violation, whole
 from sim.invariants.ledger import CONFIRMED, RESERVED, Ledger
+from sim.invariants.pledges import Cause, Pledges
 
-WINDOW_S: Final = 1.0
-"""From an Accept's commit to the last moment its Confirm counts, s (design §4)."""
-LATENESS_S: Final = 0.5
-"""By how much a busy process may be late to give up what was not confirmed, s."""
-OLDEST_US: Final = 550_000
-"""Age beyond which a Confirm is late: 500 ms and 50 ms for clocks, µs (design §3)."""
-NEWEST_US: Final = 5_000_000
-"""By how much a Confirm may be ahead of the battery's clock, µs (design §3)."""
 ACCEPT: Final = MessageType.ACCEPT.value
 BID: Final = MessageType.BID.value
 CONFIRM: Final = MessageType.CONFIRM.value
 TERMINATE: Final = MessageType.TERMINATE.value
 CODE_AT: Final = OFFSETS["termination_code"]
-BY_ITS_BUYER: Final[Mapping[str, int]] = {"declined": TERMINATE, "late confirm": CONFIRM, "other terms": CONFIRM}
-"""Reasons of a release that a frame of the promise's own buyer gives, and which frame."""
-BY_ITSELF: Final = frozenset({"device failure", "shutting down", "accept not sent", "journal failed", "restart"})
-"""Reasons that no peer gives."""
-TIMED_OUT: Final = "no confirm"
+FAILURE: Final = MessageType.DEVICE_FAILURE.value
 ONE_TRANSACTION: Final = frozenset({"promise", "trade", "energy", "answer"})
 """What becomes durable with a CONFIRMED, or nothing of it does; and the outbox row, where trades are paid."""
-
-
-class Cause(NamedTuple):
-    """What made a core decide: a frame of a peer, its lost session (empty), or nothing from outside (None); when, by its clocks."""
-
-    raw: bytes | None
-    peer: int
-    now: Now
-
-    def __str__(self) -> str:
-        if self.raw is None:
-            return "of itself"
-        return f"by a {MessageType(self.raw[0]).name} of {self.peer}" if self.raw else f"{self.peer} lost its session"
 
 
 class Seller:
@@ -60,104 +36,93 @@ class Seller:
     def __init__(self, books: BatteryBooks) -> None:
         self._books = books
         self.ledger = Ledger(books)
-        self._auction = Auction(books)
+        self._pledges = Pledges(books)
+        self._auction = Auction(books, self._pledges.may_bar)
         self._made: dict[int, list[int]] = defaultdict(list)
         """By buyer: lots RESERVED for it whose Accept has not left."""
         self._accepts: set[bytes] = set()
-        self._accepted_s: dict[int, float] = {}
-        """By lot: when its Accept was first sent, by the battery's clock."""
-        self._open: dict[int, float] = {}
-        """Those of it that have not ended."""
-        self._given_up: set[int] = set()
-        """Lots whose release was judged."""
         self._buyers: set[int] = set()
         """Who has bought."""
-        self.unended: set[int] = set()
-        """Lots that were RESERVED when the process ended, and are not RELEASED yet."""
         self._together = ONE_TRANSACTION | ({SETTLEMENT} if books.settles else set())
+
+    @property
+    def unended(self) -> set[int]:
+        """Lots that were RESERVED when the process ended, and are not RELEASED yet."""
+        return self._pledges.unended
 
     # -- what it takes and decides
 
-    def turn(self, raw: bytes | None, peer: int, effects: Sequence[Effect], now: Now) -> list[Violation]:
-        """One call of its core: a frame (`raw`), a lost session (empty) or neither (None), and all that came of it."""
+    def turn(
+        self, raw: bytes | None, peer: int, effects: Sequence[Effect], now: Now, *, new: bool = True
+    ) -> list[Violation]:
+        """One call of its core: a frame (`raw`), a lost session (empty) or neither (None), and all that came of it.
+
+        `new`: this life of it has not had these bytes yet.
+        """
+        self._auction.turn(now)
+        self._pledges.turn(now)
         found: list[Violation] = []
         if raw:
             if raw[0] == BID:
-                found += self._auction.bid(peer, raw, effects)
+                found += self._auction.bid(peer, raw, effects, now, new=new)
             elif raw[0] == TERMINATE:
                 self._auction.withdrawn(peer, lot_of(raw))
         elif raw is not None:
             self._auction.withdrawn(peer)
+        if effects:
+            found += self._decides(raw, peer, effects, now)
+        if self._pledges.open_s:
+            found += self._pledges.overdue(now)
+        return found
+
+    def _decides(self, raw: bytes | None, peer: int, effects: Sequence[Effect], now: Now) -> Iterator[Violation]:
+        failed = False
         for effect in effects:
             kind = type(effect)
             if kind is Send:
                 envelope: Envelope = effect.envelope  # type: ignore[union-attr]  # by its type
                 if envelope.frame.message_type == ACCEPT:
-                    self._accepting(envelope.lot_id, now)
+                    self._pledges.accepting(envelope.lot_id, now)
+            elif kind is Broadcast:
+                if effect.frame.message_type == FAILURE:  # type: ignore[union-attr]
+                    failed = True  # it is said before anything follows from it
+                    self._pledges.device_failed(now)
             elif kind is Commit or kind is Write:
-                found += self._writes(effect.rows, Cause(raw, peer, now))  # type: ignore[union-attr]
-        if self._open:
-            found += self._overdue(now)
-        return found
+                yield from self._writes(effect.rows, Cause(raw, peer, now, failed))  # type: ignore[union-attr]
 
-    def _accepting(self, lot_id: int, now: Now) -> None:
-        if lot_id not in self._accepted_s:
-            self._accepted_s[lot_id] = self._open[lot_id] = now.monotonic_s
+    def overdue(self, now: Now) -> Iterator[Violation]:
+        """An Accept that has no end when its window is over."""
+        return self._pledges.overdue(now)
 
-    def _writes(self, rows: Sequence[Row], cause: "Cause") -> Iterator[Violation]:
+    def failed(self, rows: Sequence[Row]) -> None:
+        """A commit of these rows is not in the journal, and will not be."""
+        self._pledges.refused(rows)
+
+    def _writes(self, rows: Sequence[Row], cause: Cause) -> Iterator[Violation]:
         lot = next((row for row in rows if row.kind == "lot"), None)
+        reserved = [row for row in rows if row.kind == "promise" and row.state == RESERVED]
         if lot is not None:
-            reserved = [row for row in rows if row.kind == "promise" and row.state == RESERVED]
-            yield from self._auction.ended(lot, reserved)
+            yield from self._auction.ended(lot, reserved, failed=cause.failed)
+        elif reserved:
+            yield self._broken(
+                "atomic", f"lot {reserved[0].lot_id} is promised, and how it ended is not written with it"
+            )
+        for row in reserved:
+            self._pledges.reserved(row, cause.now)
         for row in rows:
-            if row.kind == "promise" and row.state != RESERVED:
-                yield from self._confirms(row, rows, cause) if row.state == CONFIRMED else self._releases(row, cause)
-                self._open.pop(row.lot_id, None)
+            if row.kind != "promise" or row.state == RESERVED:
+                continue
+            if row.state == CONFIRMED:
+                yield from self._whole(row.lot_id, rows)
+                yield from self._pledges.confirms(row, cause)
+            else:
+                yield from self._pledges.releases(row, cause)
 
-    def _confirms(self, row: Row, rows: Sequence[Row], cause: "Cause") -> Iterator[Violation]:
-        """A promise is confirmed by a Confirm of its buyer, in time, with all that follows in one transaction (design §4)."""
-        missing = self._together - {each.kind for each in rows if each.lot_id == row.lot_id}
+    def _whole(self, lot_id: int, rows: Sequence[Row]) -> Iterator[Violation]:
+        """All that follows from a Confirm is one transaction (design §4)."""
+        missing = self._together - {each.kind for each in rows if each.lot_id == lot_id}
         if missing:
-            yield self._broken("atomic", f"CONFIRMED of lot {row.lot_id} is written without {sorted(missing)}")
-        if not cause.raw or cause.raw[0] != CONFIRM or cause.peer != whole(row, "bidder"):
-            yield self._broken("sender", f"lot {row.lot_id} is confirmed without a Confirm of {row.body['bidder']}")
-        elif self._is_late(row.lot_id, cause.raw, cause.now):
-            said = f"{cause.now.monotonic_s - self._accepted_s.get(row.lot_id, 0.0):.6f} s after its Accept"
-            yield self._broken("window", f"lot {row.lot_id} is confirmed by a late Confirm, {said}")
-
-    def _is_late(self, lot_id: int, confirm: bytes, now: Now) -> bool:
-        accepted_s, age_us = self._accepted_s.get(lot_id), now.wall_us - message_id_of(confirm)
-        overdue = accepted_s is None or now.monotonic_s >= accepted_s + WINDOW_S
-        return overdue or not -NEWEST_US <= age_us <= OLDEST_US
-
-    def _releases(self, row: Row, cause: "Cause") -> Iterator[Violation]:
-        """A promise is given up for a reason that the design names, and only its own buyer can give one from outside."""
-        if row.lot_id in self._given_up:
-            return  # what could not be written is tried again
-        self._given_up.add(row.lot_id)
-        if not self._is_due(row, cause):
-            said = f"lot {row.lot_id} of {row.body['bidder']} is given up, {row.body['reason']}: {cause}"
-            yield self._broken("released", said)
-
-    def _is_due(self, row: Row, cause: "Cause") -> bool:
-        reason, (raw, peer, now) = str(row.body["reason"]), cause
-        if reason in BY_ITS_BUYER:
-            if not raw or raw[0] != BY_ITS_BUYER[reason] or peer != whole(row, "bidder"):
-                return False
-            about = lot_of(raw) in (None, row.lot_id)
-            return about and (reason == "declined" or self._is_late(row.lot_id, raw, now) or _differs(row, raw))
-        if reason == TIMED_OUT:
-            accepted_s = self._accepted_s.get(row.lot_id)
-            return accepted_s is not None and now.monotonic_s >= accepted_s + WINDOW_S
-        return raw is None and reason in BY_ITSELF
-
-    def _overdue(self, now: Now) -> Iterator[Violation]:
-        """Every Accept ends within its window."""
-        lot_id, accepted_s = next(iter(self._open.items()))
-        if now.monotonic_s > accepted_s + WINDOW_S + LATENESS_S:
-            del self._open[lot_id]
-            said = f"lot {lot_id} has no end {now.monotonic_s - accepted_s:.3f} s after its Accept"
-            yield self._broken("window", said)
+            yield self._broken("atomic", f"CONFIRMED of lot {lot_id} is written without {sorted(missing)}")
 
     # -- what it writes
 
@@ -168,18 +133,16 @@ class Seller:
                 if row.state == RESERVED:
                     self._made[whole(row, "bidder")].append(row.lot_id)
                 else:
-                    self.unended.discard(row.lot_id)
+                    self._pledges.durable(row)
                     if row.state == CONFIRMED:
                         self._buyers.add(whole(row, "bidder"))
         return self.ledger.durable(rows)
 
     def restarted(self) -> None:
-        """A new process on the same journal: what was RESERVED is RELEASED before it says anything (design §4)."""
+        """A new process on the same journal."""
         self._auction.restarted()
-        self._open.clear()
         self._made.clear()
-        self._given_up.clear()
-        self.unended = set(self.ledger.pending)
+        self._pledges.restarted(self.ledger.pending)
 
     # -- what it says
 
@@ -225,10 +188,3 @@ class Seller:
 
     def _broken(self, name: str, said: str) -> Violation:
         return Violation(name, self._books.device_id, said)
-
-
-def _differs(row: Row, confirm: bytes) -> bool:
-    """Whether a Confirm has other terms than the promise."""
-    frame = decode(confirm[:FRAME_SIZE])
-    said = round(frame.required_energy_amount * WH_PER_KWH), round(frame.sale_price * MICRO_PER_CENT)
-    return said != (whole(row, "energy_wh"), whole(row, "price_micro_per_kwh"))

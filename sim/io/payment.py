@@ -4,6 +4,7 @@ One `Payment` is one life of one battery's settler; the RPCs, the chain and what
 """
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -24,13 +25,13 @@ from sim.io.chain.market import ChainMarket
 from sim.io.chain.rpc import Carried, Expected, HostileRpc
 from sim.node import Node
 
-WAY_S: Final = (0.002, 0.06)
-"""One way to an RPC, s: from, to."""
 NO_ESCROW_ASKED: Final = Requirements(Micro(0), 0.0)
 
 
 class Payment:
-    """See the module. `lots`: where RPCs look up what they may invent, by address."""
+    """See the module. `lots`: where RPCs look up what they may invent, by address; `told`: of each row by which the outbox says
+    what became of a trade.
+    """
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Payment:
         market: ChainMarket,
         rpcs: list[HostileRpc],
         lots: dict[str, Expected],
+        told: Callable[[int, Row], None],
         rng: Random,
     ) -> None:
         identity, make = profile.identity, market.make
@@ -52,6 +54,7 @@ class Payment:
         standings = Standings(make.interface, make.place)
         self.settlement = Settlement(profile.key_of, self.settler, standings, NO_ESCROW_ASKED)
         self._node, self._market, self._rpcs, self._lots, self._rng = node, market, rpcs, lots, rng
+        self._told = told
         self._life = node.life + 1
         self._wake_s = float("inf")
         self._commits: dict[int, Commit] = {}
@@ -61,8 +64,8 @@ class Payment:
             Ask: self._ask,
             Commit: self._commit,
             Write: self._write,
-            Count: _told,
-            Log: _told,
+            Count: _ignore,
+            Log: _ignore,
         }
         pending = [outbox.entry_of(row) for row in node.disk.pending_rows() if row.kind == outbox.KIND]
         for entry in pending:
@@ -107,24 +110,15 @@ class Payment:
             self._early += effects
             return
         for effect in effects:
-            if not self._alive:
+            if not self._alive or self._node.falls():
                 return
             self._table[type(effect)](effect)
         self._wake()
 
     def _ask(self, ask: Ask) -> None:
-        there_s, back_s = (WAY_S[0] + (WAY_S[1] - WAY_S[0]) * self._rng.random() ** 2 for _ in range(2))
-        scheduler = self._node.scheduler
-        scheduler.call(scheduler.time_s + there_s, self._arrive, (ask, back_s))
+        self._rpcs[ask.rpc].ask_from_afar(ask.request, self._rng, partial(self._hear, ask))
 
-    def _arrive(self, sent: tuple[Ask, float]) -> None:
-        ask, back_s = sent
-        carried = self._rpcs[ask.rpc].ask(ask.request)
-        scheduler = self._node.scheduler
-        scheduler.call(scheduler.time_s + back_s + carried.late_s, self._hear, (ask, carried))
-
-    def _hear(self, heard: tuple[Ask, Carried]) -> None:
-        ask, carried = heard
+    def _hear(self, ask: Ask, carried: Carried) -> None:
         if self._alive:
             self._do(self.settler.answered(ask, carried.answer, self._node.now()))
 
@@ -133,6 +127,8 @@ class Payment:
         self._node.writer.commit(commit, None)
 
     def _write(self, effect: Write) -> None:
+        for row in effect.rows:
+            self._told(self._node.device_id, row)
         self._node.writer.write(effect.rows)
 
     # -- time
@@ -151,7 +147,7 @@ class Payment:
         self._do(self.settler.advance(self._node.now()))
 
 
-def _told(_: Count | Log) -> None:
+def _ignore(_: Count | Log) -> None:
     """Counters and log lines are the operator's."""
 
 

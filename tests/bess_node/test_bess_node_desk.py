@@ -151,7 +151,7 @@ def test_a_confirm_beside_one_that_is_being_decided_is_answered_too() -> None:
         b.confirm(other, A, 1.3)
     b.hold_commits = False
     b.commit(at(1.31))
-    codes = [frame.termination_code for _, frame, _ in b.sent if frame.message_type == TERMINATE]
+    codes = [frame.termination_code for _, frame, _ in b.sent if frame.message_type == MessageType.TERMINATE]
     assert codes == [TerminateCode.FINISHED, TerminateCode.FINISHED, TerminateCode.TIMEOUT]
     assert len([row for row in b.rows if row.kind == "trade"]) == 1
 
@@ -348,6 +348,30 @@ def test_confirmed_and_undeliverable_is_said() -> None:
     b.do(b.desk.fail(FailureCode.BATTERY, at(1.4)), at(1.4))
     assert b.last(A).termination_code == TerminateCode.CANNOT_DELIVER
     assert [row.state for row in b.rows if row.kind == "energy"][-2:] == ["short", "level"]
+
+
+@pytest.mark.parametrize("promised_again", [False, True])
+def test_a_trade_is_told_before_its_refund_unless_that_could_end_another_promise(promised_again: bool) -> None:
+    """Its FINISHED may have been lost, and the refund alone would read as if there were no trade; here no message names a lot."""
+    b = bench()
+    b.bid(A, 13.0, 2, 1.0)
+    b.advance(1.2)
+    b.confirm(b.last(A), A, 1.3)
+    if promised_again:
+        b.bid(A, 13.0, 2, 1.35)
+        b.advance(1.6)
+        assert len(b.desk.reservations) == 1
+    before, b.hold_commits = len(b.sent), True
+    b.do(b.desk.fail(FailureCode.BATTERY, at(1.7)), at(1.7))
+    (short,) = [commit for commit in b.held if commit.purpose == "short"]
+    b.do(b.desk.committed(short, at(1.8)), at(1.8))  # before the other promise's release is durable
+    told = [
+        frame.termination_code
+        for to, frame, _ in b.sent[before:]
+        if to == A and frame.message_type == MessageType.TERMINATE
+    ]
+    assert (TerminateCode.FINISHED in told) == (not promised_again)
+    assert told[-1] == TerminateCode.CANNOT_DELIVER
 
 
 def test_delivery_is_journalled() -> None:

@@ -24,7 +24,7 @@ from etp.units import Wh
 from lab.scenario import scenario_of
 from runtime.io.journal import FILE
 from runtime.io.settings import load
-from sim.invariants import violations
+from sim.invariants import Books, violations
 from tests.commands import tool
 
 ROOT = Path(__file__).parents[2]
@@ -233,6 +233,10 @@ def test_the_audit_bites(run: tuple[Path, dict[str, Any]], tmp_path: Path) -> No
     shutil.copytree(run[0], copy)
     books, broken = read_books(watch_of(copy))
     assert [*broken, *violations(books)] == []
+    paid = {each.device_id for each in books.batteries if any(row.kind == "trade" for row in each.rows)}
+    unpaid = [replace(each, rows=[row for row in each.rows if row.kind != "settlement"]) for each in books.batteries]
+    missing = violations(Books(unpaid, books.buyers))
+    assert ({each.name for each in missing}, {each.device_id for each in missing}) == ({"settled_once"}, paid)
     with contextlib.closing(sqlite3.connect(copy / "bess-101" / FILE)) as database:
         row, body = database.execute("SELECT seq, body FROM rows WHERE kind = 'trade'").fetchone()
         changed = json.loads(body) | {"paid_micro": json.loads(body)["paid_micro"] + 1}

@@ -7,8 +7,8 @@ from typing import Any
 
 from etp import messages
 from etp.clock import Now
-from etp.codes import RejectCode, TerminateCode
-from etp.effects import BidRow, Commit, Effect, Envelope, RecordBid, Row, Scalar, Send, Write
+from etp.codes import FailureCode, RejectCode, TerminateCode
+from etp.effects import BidRow, Broadcast, Commit, Effect, Envelope, RecordBid, Row, Scalar, Send, Write
 from etp.frame import FRAME_SIZE, Frame, decode, encode
 from etp.record import seal
 from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, MonotonicS, WallUs, Wh, money
@@ -18,6 +18,7 @@ BATTERY = DeviceId(101)
 BUYERS = (DeviceId(501), DeviceId(502), DeviceId(503))
 START_US = 1_700_000_000_000_000
 LOT = LotId(START_US)
+FAILED = Broadcast(messages.device_failure(BATTERY, FailureCode.BATTERY))
 RESERVE, INCREMENT, ENERGY = MicroPerKwh(100_000), MicroPerKwh(500), Wh(2_000)
 
 
@@ -34,6 +35,8 @@ class History:
     signed: bool = True
     settles: bool = False
     supply: int = 10_000
+    dearest: MicroPerKwh | None = None
+    min_lot: Wh | None = None
     demand: int = 10_000
     budget: Any = None
     stock: Stock | None = None
@@ -53,6 +56,8 @@ class History:
             self.mechanism,
             lambda _: Wh(self.supply),
             increment=INCREMENT,
+            dearest=self.dearest,
+            min_lot=self.min_lot,
             signed=self.signed,
             settles=self.settles,
             stock=self.stock,
@@ -115,7 +120,8 @@ class History:
         else:
             told = messages.reject(BATTERY, refused, refused=price / 10_000)
         answer = Send(bidder, Envelope(told, lot_id=self.lot_id))
-        self.turn(made, bidder, [*beside, RecordBid(record), answer], fresh=fresh)
+        at_once = self.mechanism == "first-above-reserve" and refused is None  # then the Accept is the answer
+        self.turn(made, bidder, [*beside, RecordBid(record), *([] if at_once else [answer])], fresh=fresh)
         return made
 
     # -- promises
@@ -138,11 +144,16 @@ class History:
         }
         return Row("promise", lot_id or self.lot_id, state, at(self.second).wall_us, body | changed, str(bidder))
 
+    def reserve(self, *awards: tuple[int, int, int], **changed: Scalar) -> Commit:
+        """What a lot that closes is to write: (bidder, Wh, µ/kWh) of each promise."""
+        promises = [self.promise(*award, lot_id=self.lot_id + index) for index, award in enumerate(awards)]
+        return Commit((self.lot_row(**changed), *promises), "reserve", (), MonotonicS(self.second))
+
     def close(self, *awards: tuple[int, int, int], durable: bool = True, **changed: Scalar) -> tuple[Row, ...]:
         """The lot closes: (bidder, Wh, µ/kWh) of each promise."""
-        promises = [self.promise(*award, lot_id=self.lot_id + index) for index, award in enumerate(awards)]
-        rows = (self.lot_row(**changed), *promises)
-        self.turn(None, 0, [Commit(rows, "reserve", (), MonotonicS(self.second))])
+        commit = self.reserve(*awards, **changed)
+        rows = tuple(commit.rows)
+        self.turn(None, 0, [commit])
         if durable:
             self.watch.durable(BATTERY, rows)
         return rows
@@ -210,11 +221,19 @@ class History:
         return raw
 
     def release(
-        self, bidder: int, energy: int, paid: int, reason: str, *, raw: bytes | None = None, peer: int = 0
+        self,
+        bidder: int,
+        energy: int,
+        paid: int,
+        reason: str,
+        *,
+        raw: bytes | None = None,
+        peer: int = 0,
+        beside: Sequence[Effect] = (),
     ) -> None:
         """A promise is given up."""
         row = self.promise(bidder, energy, paid, "released", reason=reason)
-        self.turn(raw, peer, [Commit((row,), "release", (), MonotonicS(self.second))])
+        self.turn(raw, peer, [*beside, Commit((row,), "release", (), MonotonicS(self.second))])
         self.watch.durable(BATTERY, (row,))
 
     def won(self, bidder: DeviceId = BUYERS[0], price: int = 120_000, energy: int = 1_000) -> bytes:
@@ -231,6 +250,6 @@ class History:
         self.terminate(bidder, TerminateCode.FINISHED)
         return confirm
 
-    def void(self, *beside: Row) -> None:
+    def void(self, *beside: Effect) -> None:
         """The open lot ends unsold."""
-        self.turn(None, 0, [Write((self.lot_row("void"), *beside))])
+        self.turn(None, 0, [*beside, Write((self.lot_row("void"),))])

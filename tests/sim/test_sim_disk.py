@@ -114,6 +114,19 @@ def test_a_slow_disk_ends_when_it_does() -> None:
     assert bench.said == [[1], ((1,), True)]
 
 
+def test_a_backup_has_the_boot_and_the_mark_of_then() -> None:
+    """So that the life that begins on it has a lower boot than the last one, where no clock says otherwise."""
+    disk = Disk()
+    for boot in (50, 60, 70):
+        disk.begin_boot(boot)
+        disk.keep_mark(100 * boot)
+        disk.store([row(boot)])
+    backup = disk.copy(1)
+    assert (backup.boot, backup.mark) == (60, 6000)
+    assert backup.begin_boot(7) == 61
+    assert backup.copy(0).mark == 5000
+
+
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_an_older_copy_forgets_what_came_after(rows: int) -> None:
     """Rows, what is pending, and the boot."""
@@ -123,7 +136,7 @@ def test_an_older_copy_forgets_what_came_after(rows: int) -> None:
     older = disk.copy(rows)
     assert older.rows == disk.rows[:rows]
     assert [each.lot_id for each in older.pending_rows()] == {0: [], 1: [1], 3: [2]}[rows]
-    assert older.boot is None
+    assert (older.boot, older.mark) == {0: (None, 0), 1: (None, 1), 3: (50, 2)}[rows]
     same = disk.copy()
     assert (same.boot, same.mark, same.find("promise", "1")) == (50, 2, row(1, pending=False))
     assert disk.begin_boot(7) == 51

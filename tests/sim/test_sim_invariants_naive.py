@@ -6,11 +6,12 @@ import pytest
 
 from etp import messages
 from etp.codes import RejectCode, TerminateCode
+from etp.effects import Commit
 from etp.units import DeviceId, LotId, MessageId, MicroPerKwh, MonotonicS, Wh
 from market.auction import Bid, LotTerms, Taken
 from market.mechanisms import MECHANISMS
 from sim.invariants.naive import DEAREST, RULES, Stood, Won, needed
-from tests.sim.histories import BUYERS, ENERGY, INCREMENT, LOT, RESERVE, History
+from tests.sim.histories import BUYERS, ENERGY, FAILED, INCREMENT, LOT, RESERVE, History
 
 A, B, C = BUYERS
 GOODBYE = messages.terminate(A, TerminateCode.TIMEOUT)
@@ -97,7 +98,7 @@ def test_an_english_bid_that_was_good_enough() -> None:
     history = History()
     history.bid(A, 120_000)
     history.bid(B, 120_000 + INCREMENT, refused=RejectCode.OUTBID)
-    assert history.names == {"winner"}
+    assert history.names == {"answered"}
 
 
 @pytest.mark.parametrize("about", [LOT, 0])
@@ -183,12 +184,13 @@ def test_a_goodbye_to_another_lot_withdraws_nothing() -> None:
 def test_the_first_above_the_reserve_wins() -> None:
     """At its own price, at once."""
     history = History("first-above-reserve")
-    history.bid(A, 120_000)
-    history.close((A, 1_000, 120_000))
+    history.bid(A, 120_000, beside=[history.reserve((A, 1_000, 120_000))])
     assert history.watch.found == []
-    history.bid(B, 130_000)
-    history.close((B, 1_000, 120_000), durable=False)
+    history.bid(B, 130_000, beside=[history.reserve((B, 1_000, 120_000))])
     assert history.names == {"winner"}
+    late = History("first-above-reserve")
+    late.bid(A, 120_000)
+    assert late.names == {"answered"}
 
 
 def test_a_lot_that_is_dropped_without_a_word() -> None:
@@ -201,16 +203,38 @@ def test_a_lot_that_is_dropped_without_a_word() -> None:
 
 
 def test_nobody_wins_without_a_bid() -> None:
-    """A promise out of nowhere, also after a restart, which forgets all bids; a lot that is void promises nothing."""
+    """A promise out of nowhere, also after a restart, which forgets all bids."""
     history = History()
     history.bid(A, 120_000)
     history.watch.restart(101)
     history.close((A, 1_000, 120_000), durable=False)
     assert history.names == {"winner"}
-    voided = History()
+
+
+@pytest.mark.parametrize("mechanism", ["english", "first-price", "uniform"])
+def test_somebody_wins_where_a_bid_stands(mechanism: str) -> None:
+    """A lot ends unsold if nobody stood in it any more, or if its device has failed; else the best bid has won."""
+    voided = History(mechanism)
     voided.bid(A, 120_000)
     voided.void()
-    assert voided.watch.found == []
+    assert voided.names == {"winner"}
+    failed = History(mechanism)
+    failed.bid(A, 120_000)
+    failed.void(FAILED)
+    gone = History("first-price")
+    gone.bid(A, 120_000)
+    gone.turn(b"", A, [])
+    gone.void()
+    assert [*failed.watch.found, *gone.watch.found] == []
+
+
+def test_a_promise_without_its_lot() -> None:
+    """RESERVED is written, and how its lot ended is not in that transaction: nobody can tell who must have won."""
+    history = History()
+    history.bid(A, 120_000)
+    commit = history.reserve((A, 1_000, 120_000))
+    history.turn(None, 0, [Commit(commit.rows[1:], "reserve", (), MonotonicS(0.0))])
+    assert history.names == {"atomic"}
 
 
 # -- the reserve

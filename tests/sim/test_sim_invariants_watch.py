@@ -7,11 +7,13 @@ import pytest
 from etp import messages
 from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.effects import BidRow, Commit, RecordBid, Row, Settle
+from etp.frame import Frame
 from etp.limits import Limits
-from etp.units import DeviceId, MonotonicS
+from etp.units import DeviceId, MicroPerKwh, MonotonicS, Wh
 from sim.invariants import INVARIANTS, Stock, Violation
+from sim.invariants.ledger import Ledger
 from sim.invariants.sizes import Size, sizes
-from tests.sim.histories import BATTERY, BUYERS, LOT, History, at
+from tests.sim.histories import BATTERY, BUYERS, FAILED, LOT, History, at
 from tests.support import bench
 
 A, B, _ = BUYERS
@@ -298,8 +300,11 @@ def test_a_payment_that_goes_back() -> None:
     assert never.names == {"settled_once"}
     unpaid = History(settles=True)
     confirm = unpaid.confirming(A, unpaid.won())
-    unpaid.watch.durable(BATTERY, unpaid.confirmed(A, ENERGY, PRICE, confirm)[:-1])
-    assert {each.name for each in unpaid.watch.ended(unpaid.books)} == {"settled_once"}
+    rows = [unpaid.promise(A, ENERGY, PRICE), *unpaid.confirmed(A, ENERGY, PRICE, confirm)[:-1]]
+    ledger = Ledger(replace(unpaid.books.batteries[0], rows=rows))
+    assert [each.name for each in ledger.unfinished()] == ["settled_once"]
+    unsold = Ledger(replace(History().books.batteries[0], rows=[*rows[:2], *rows[3:]]))
+    assert [each.name for each in unsold.unfinished()] == ["sold_twice"]
 
 
 # -- demand
@@ -345,8 +350,16 @@ def test_a_bid_is_bought_once() -> None:
         ("late confirm", "confirm", 0.5, False),
         ("other terms", "confirm", 0.5, False),
         ("other terms", "other terms", 0.5, True),
-        ("device failure", "nothing", 0.1, True),
+        ("device failure", "failed", 0.1, True),
+        ("device failure", "nothing", 0.1, False),
         ("device failure", "lost", 0.1, False),
+        ("accept not sent", "nothing", 0.1, False),
+        ("accept not sent", "nothing", 0.5, False),
+        ("journal failed", "nothing", 0.1, False),
+        ("journal failed", "journal", 0.1, True),
+        ("restart", "nothing", 0.1, False),
+        ("restart", "restart", 0.1, True),
+        ("shutting down", "nothing", 0.1, False),
         ("the moon", "nothing", 0.1, False),
     ],
 )
@@ -367,7 +380,29 @@ def test_a_promise_is_given_up_for_a_reason(reason: str, kind: str, second: floa
     raw, peer = said.get(kind), B if kind == "stranger" else A
     if raw:
         history.watch.wire(peer, BATTERY, raw, second)
-    history.release(A, ENERGY, PRICE, reason, raw=raw, peer=peer)
+    if kind == "journal":
+        history.watch.failed(BATTERY, (history.promise(A, ENERGY, PRICE, "confirmed"),))
+    if kind == "restart":
+        history.watch.restart(BATTERY)
+    history.release(A, ENERGY, PRICE, reason, raw=raw, peer=peer, beside=[FAILED] if kind == "failed" else [])
+    assert history.names == (set() if sound else {"released"})
+
+
+@pytest.mark.parametrize(
+    ("second", "happens", "sound"),
+    [(0.3, "", False), (0.41, "", True), (0.1, "failed", True), (0.1, "settles", True), (0.41, "accepted", False)],
+)
+def test_a_promise_whose_accept_is_not_sent(second: float, happens: str, sound: bool) -> None:
+    """Its RESERVED was slow to become durable, its device failed meanwhile, or the chain may have stopped all lots."""
+    history = History(settles=happens == "settles")
+    history.bid(A, PRICE)
+    history.close((A, ENERGY, PRICE))
+    if happens == "accepted":
+        history.accept(A, ENERGY, PRICE)
+    history.second = second
+    if happens == "failed":
+        history.turn(None, 0, [FAILED])
+    history.release(A, ENERGY, PRICE, "accept not sent")
     assert history.names == (set() if sound else {"released"})
 
 
@@ -395,15 +430,19 @@ def test_a_confirm_by_its_age(stamped_s: float, sound: bool) -> None:
 
 
 def test_an_accept_that_never_ends() -> None:
-    """Neither confirmed nor given up 1.5 s later; what was confirmed may take its time."""
+    """Neither confirmed nor given up in time, by a timer of a busy loop; what was confirmed may take its time."""
     history = History()
     history.won()
-    history.second = 1.5
+    history.second = 1.05
     history.turn(None, 0, [])
     assert history.watch.found == []
-    history.second = 1.6
+    history.second = 1.07
     history.turn(None, 0, [])
     assert history.names == {"window"}
+    for living, broken in (({BATTERY: at(1.07)}, {"window"}), ({BATTERY: at(1.05), A: at(9.0)}, set()), ({}, set())):
+        silent = History()
+        silent.won()
+        assert {each.name for each in silent.watch.ended(silent.books, living)} == broken
     done = History()
     done.traded()
     done.second = 60.0
@@ -428,15 +467,24 @@ def test_a_restart_that_forgets_what_was_reserved() -> None:
 
 
 def test_words_that_nobody_said() -> None:
-    """A Bid in another's name; one that was said to another node; a promise confirmed without a Confirm."""
+    """A Query in another's name; one that was said to another node; an offer, and a promise confirmed without a Confirm."""
     forged = History()
-    forged.turn(forged.raw(messages.bid(A, price=PRICE, energy=ENERGY), LOT), A, [])
+    forged.turn(forged.raw(messages.query(A)), A, [])
     assert forged.names == {"sender"}
     elsewhere = History()
-    raw = elsewhere.raw(messages.bid(A, price=PRICE, energy=ENERGY), LOT)
+    raw = elsewhere.raw(messages.query(A))
     elsewhere.watch.wire(A, 102, raw, 0.0)
     elsewhere.turn(raw, A, [])
     assert elsewhere.names == {"sender"}
+    offer = messages.Offer(Wh(5_000), Wh(2_000))
+    for told in (messages.response(BATTERY, offer=offer, ask=MicroPerKwh(PRICE)), Frame(MessageType.STATUS, BATTERY)):
+        for said in (True, False):
+            heard = History()
+            raw = heard.raw(told, LOT)
+            if said:
+                heard.watch.wire(BATTERY, A, raw, 0.0)
+            heard.turn(raw, BATTERY, [], who=A)
+            assert heard.names == (set() if said else {"sender"})
     for raw_of in (None, A, B):
         history = History(hostile=frozenset({B}))
         confirm = history.confirming(A, history.won())
@@ -449,18 +497,16 @@ def test_words_that_nobody_said() -> None:
 def test_a_hostile_node_may_say_what_it_likes() -> None:
     """In its own name; of its promises nothing is asked. And in `plain` nobody knows who speaks."""
     history = History(hostile=frozenset({A}))
-    raw = history.raw(messages.bid(A, price=PRICE, energy=ENERGY), LOT)
-    history.watch.wire(A, BATTERY, raw, 0.0)
-    history.turn(raw, A, [])
+    history.bid(A, PRICE)
     plain = History(signed=False)
-    plain.turn(plain.raw(messages.bid(A, price=PRICE, energy=ENERGY)), A, [])
+    plain.turn(plain.raw(messages.confirm(A, messages.query(BATTERY))), A, [])
     liar = History(hostile=frozenset({BATTERY}))
     liar.close((A, ENERGY, PRICE))
     liar.accept(A, ENERGY, PRICE)
     for each in (history, plain, liar):
         assert each.watch.found == []
     forger = History(hostile=frozenset({A}))
-    forged = forger.raw(messages.bid(B, price=PRICE, energy=ENERGY), LOT)
+    forged = forger.raw(messages.query(B))
     forger.watch.wire(A, BATTERY, forged, 0.0)
     forger.turn(forged, B, [])
     assert forger.names == {"sender"}
@@ -501,6 +547,16 @@ def test_a_repetition_after_a_restart(signed: bool) -> None:
     history.bid(A, PRICE, raw=raw)
     assert history.watch.found == []
     history.turn(confirm, B, [Settle(history.promise(B, ENERGY, PRICE))])
+    assert history.names == {"duplicate"}
+
+
+def test_an_accept_that_is_confirmed_twice() -> None:
+    """The same Accept once more, and another Confirm of it becomes durable; the same Confirm again is its repetition."""
+    history = History(hostile=frozenset({BATTERY}))
+    accept = history.accept(A, ENERGY, PRICE)
+    history.confirming(A, accept)
+    assert history.watch.found == []
+    history.confirming(A, accept)
     assert history.names == {"duplicate"}
 
 

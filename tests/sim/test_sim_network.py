@@ -33,7 +33,7 @@ class Out:
     def __init__(self, pipe: Pipe) -> None:
         self.host, self.arrives_s = 1, 0.0
         self.came: list[tuple[float, bytes]] = []
-        self._pipe = pipe
+        self._pipe, self.peer = pipe, pipe
 
     def arrive(self, data: bytes) -> None:
         """Bytes arrive."""
@@ -80,6 +80,35 @@ def test_a_wall_holds_one_direction_back_until_it_opens() -> None:
     pipe.send(b"\x05")
     pipe.scheduler.run(6.0)
     assert b"".join(data for _, data in pipe.peer.came) == bytes(range(6))
+
+
+def test_a_wall_that_two_have_built_falls_with_the_second_and_holds_the_end_back_too() -> None:
+    """An end of file comes behind the data."""
+    pipe = Pipe(Weather())
+    pipe.network.wall([(0, 1)])
+    pipe.network.wall([(0, 1)])
+    pipe.send(b"last")
+    pipe.network.hang_up(pipe.peer)  # type: ignore[arg-type]
+    pipe.network.open([(0, 1)])
+    pipe.scheduler.run(5.0)
+    assert not pipe.network.passes(0, 1)
+    assert pipe.peer.came == []
+    pipe.network.open([(0, 1)])
+    pipe.scheduler.run(6.0)
+    assert pipe.network.passes(0, 1)
+    assert [data for _, data in pipe.peer.came] == [b"last", None]
+
+
+def test_what_a_machine_would_send_again_is_gone_with_it() -> None:
+    """And who waits for it is known."""
+    pipe = Pipe(Weather())
+    pipe.network.wall([(0, 1)])
+    pipe.send(b"never")
+    assert pipe.network.power_lost(0) == [pipe.peer]
+    pipe.network.open_all()
+    pipe.scheduler.run(5.0)
+    assert pipe.network.passes(0, 1)
+    assert pipe.peer.came == []
 
 
 def test_datagrams_are_lost_doubled_and_overtake() -> None:

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from bess_node.desk import Desk
-from sim.draw import FIRST_BATTERY, FIRST_BUYER, MODES, scenario
+from sim.draw import FIRST_BATTERY, FIRST_BUYER, MODES, WHOLE_TOWN, scenario
 from sim.faults import KINDS
 from sim.invariants import Violation
 from sim.run import Outcome, play, run
 from sim.shrink import MOST_PLAYS, only, replay_line, shrunk
 
 ROOT = Path(__file__).parents[2]
-SMALL = 25
+SMALL = 28
 """A seed whose market is over in a moment."""
+TOWN = 309
+"""One of the few with many of both."""
 
 
 def test_the_same_seed_gives_the_same_outcome() -> None:
@@ -41,7 +43,8 @@ def test_the_same_seed_in_another_process_with_another_hash_seed() -> None:
     assert len(told) == 1
     shown = json.loads(told.pop())
     assert list(shown) == [
-        "seed", "mode", "digest", "auctions", "trades", "messages", "faults", "crashes", "violations"
+        "seed", "mode", "batteries", "buyers", "digest", "auctions", "trades", "messages", "faults", "losses", "crashes",
+        "violations",
     ]  # fmt: skip
     assert shown["violations"] == []
 
@@ -49,9 +52,10 @@ def test_the_same_seed_in_another_process_with_another_hash_seed() -> None:
 def test_seeds_differ_in_everything() -> None:
     """Sizes of 1 to 50, every mechanism, both profiles, both modes, liars, and every kind of fault."""
     drawn = [scenario(seed) for seed in range(400)]
-    sizes = {len(each.plan.batteries) for each in drawn} | {len(each.plan.buyers) for each in drawn}
-    assert min(sizes) == 1
-    assert max(sizes) > 20
+    sizes = [(len(each.plan.batteries), len(each.plan.buyers)) for each in drawn]
+    assert min(sizes) == (1, 1)
+    towns = [pair for pair in sizes if min(pair) >= WHOLE_TOWN[0]]
+    assert 1 <= len(towns) <= 12
     assert {battery.mechanism for each in drawn for battery in each.plan.batteries} == {
         "english", "first-price", "vickrey", "uniform", "first-above-reserve"
     }  # fmt: skip
@@ -64,6 +68,15 @@ def test_seeds_differ_in_everything() -> None:
         honest = {node.device_id for node in (*each.plan.batteries, *each.plan.buyers)} - set(each.plan.hostile)
         assert any(device_id < FIRST_BUYER for device_id in honest)
         assert any(device_id >= FIRST_BUYER for device_id in honest)
+
+
+def test_a_whole_town_trades() -> None:
+    """More than 30 batteries and 30 buyers find each other by multicast, and sell while all goes wrong."""
+    outcome = run(TOWN)
+    assert min(outcome.batteries, outcome.buyers) >= WHOLE_TOWN[0]
+    assert outcome.violations == ()
+    assert outcome.auctions > 500
+    assert outcome.crashes > 10
 
 
 def test_a_mode_that_is_given_leaves_the_script_as_it_is() -> None:

@@ -14,9 +14,11 @@ APART = ("invariants", "io", "byzantine")
 MODULES = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).parts[0] not in APART]
 RULES = ("market", "etp.messages", "etp.state", "etp.codes", "etp.timing", "etp.repetition", "etp.frame")
 """Where decisions, messages and states are: nothing of it may be imported, but for the names in `MAY`."""
-MAY = {"Role", "FailureCode", "TerminateCode", "SessionState", "Timing"}
-"""Who one is; what a fault reports; BUSY, which the hub says; whether a socket is open; and what is handed to a core."""
+MAY = {"Role", "FailureCode", "SessionState", "Timing"}
+"""Who one is; what a fault reports; whether a socket is open; and what is handed to a core."""
 MADE_BY_CORES = {"Row", "BidRow", "Frame", "Bid", "Commit", "Send", "Write", "RecordBid", "Settle", "Lookup", "Refused"}
+FAREWELLS = {"farewell", "finish"}
+"""Why a session ends is not for the simulator to say."""
 
 
 def decisions(tree: ast.AST) -> Iterator[str]:
@@ -28,7 +30,8 @@ def decisions(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name not in MAY)
         elif isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            if name in MADE_BY_CORES:
+            words = name in FAREWELLS and any(isinstance(each, ast.Constant) for each in node.args)
+            if name in MADE_BY_CORES or words:
                 yield f"{name}(...) in line {node.lineno}"
 
 
@@ -45,6 +48,7 @@ def test_no_decision_is_made_here(path: Path) -> None:
         "from etp import messages\nimport etp.messages",
         "from etp.timing import is_late",
         "rows = [Row('promise', 1, 'reserved', 0, {})]",
+        "before.finish('another session took over', now)",
         "import etp.effects as e\ne.Commit((), 'x', (), 0)",
     ],
 )

@@ -58,7 +58,7 @@ def test_batteries_are_found_through_loss_and_doubles() -> None:
         world = World(replace(plan(seed, batteries=2, weather=STORM, discovered=True), seconds=150))
         world.run()
         trades += check(world)
-        lost, doubled = lost + world.tally.faults["datagram_lost"], doubled + world.tally.faults["datagram_doubled"]
+        lost, doubled = lost + world.tally.losses["datagram_lost"], doubled + world.tally.losses["datagram_doubled"]
         for buyer in world.buyers:
             assert {battery.device_id for battery in buyer.core.directory} == {101, 102}
     assert trades >= 8

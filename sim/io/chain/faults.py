@@ -48,6 +48,8 @@ class Fault(Enum):
     # the parties'
     ESCROW_SHORT = "escrow too short"
     PAYER_EMPTY = "fee payer empty"
+    DISPUTE = "trade disputed"
+    REFUND = "refund asked for"
 
 
 UNRELIABLE: Final[Mapping[Fault, float]] = {
@@ -80,6 +82,20 @@ LIES: Final[Mapping[Fault, float]] = {
     Fault.MUTATED: 0.5,
 }
 """Of one that does not."""
+
+DONE: Final = frozenset(
+    {
+        Fault.DOWN,
+        Fault.BEHIND,
+        Fault.FORK,
+        Fault.STALL,
+        Fault.ESCROW_SHORT,
+        Fault.PAYER_EMPTY,
+        Fault.DISPUTE,
+        Fault.REFUND,
+    }
+)
+"""What is done to an RPC, to the chain, or by a party; all others befall one answer or one transaction."""
 
 Odds = dict[Fault, float]
 

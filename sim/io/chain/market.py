@@ -1,7 +1,8 @@
 """A market on the simulated chain: an admin, batteries, and buyers with an escrow each; and what is finally true of them."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -19,6 +20,7 @@ from contracts.transactions import signed
 from etp.keys import KeyPair
 from etp.registry import Network
 from etp.units import Micro
+from sim.invariants.payments import Chain, Deposit
 from sim.io.chain.bank import GENESIS, RealChain
 
 INTERFACE: Final = load_interface()
@@ -41,6 +43,12 @@ def network_of(name: str) -> Network:
     return Network(name, GENESIS, bytes(PROGRAM_ID), ADMIN.public)
 
 
+@lru_cache(maxsize=4096)
+def trade_in(data: bytes) -> Trade:
+    """A Trade account; most are looked at again and again."""
+    return decode(INTERFACE, Trade, data)
+
+
 class ChainMarket:
     """See the module. Keys by device_id."""
 
@@ -59,6 +67,8 @@ class ChainMarket:
         self.mint = chain.chain.mint
         self.batteries, self.keys = dict(batteries), dict(buyers)
         self.deposited = dict.fromkeys(buyers, 0)
+        self._deposits: list[tuple[int, int, int]] = []
+        """(slot, buyer, µ) of each: they are final after a while."""
         self.fees = token_account(ADMIN_ADDRESS, self.mint)
         chain.call("requestAirdrop", str(ADMIN_ADDRESS), 1_000 * SOL)
         make, terms = self.make, Terms(ADMIN_ADDRESS, FEE_BPS, 1, dispute_window, 7 * DAY, 8 * DAY)
@@ -87,15 +97,25 @@ class ChainMarket:
         put = self.make.deposit(owner, buyer, self.mint, source, amount)
         self.do([self.make.create_vault(ADMIN_ADDRESS, buyer, self.mint), put], key)
         self.deposited[buyer] += amount
+        self._deposits.append((self.chain.chain.slots.processed, buyer, amount))
 
     def do(self, instructions: Sequence[Instruction], *others: KeyPair) -> None:
-        """A transaction of the admin and others; it lands at once."""
+        """A transaction of the admin and others; it lands at once, and no fork takes it back."""
+        self.chain.call("sendTransaction", *self._signed(instructions, ADMIN, *others))
+
+    def tries(self, instructions: Sequence[Instruction], *signers: KeyPair) -> bool:
+        """A transaction that may be refused, and whose slot may be forked away; whether it was taken. The first signer pays."""
+        params = self._signed(instructions, *signers)
+        answer = self.chain.handle({"jsonrpc": "2.0", "id": 1, "method": "sendTransaction", "params": list(params)})
+        return "error" not in answer
+
+    def _signed(self, instructions: Sequence[Instruction], *signers: KeyPair) -> tuple[str, dict[str, str]]:
+        """What `sendTransaction` takes."""
         slots = self.chain.chain.slots
         self.chain.advance()
-        pairs = [(Pubkey(pair.public), pair.sign) for pair in (ADMIN, *others)]
-        raw, _ = signed(instructions, ADMIN_ADDRESS, slots.blockhash(slots.processed), pairs)
-        config = {"encoding": "base64", "preflightCommitment": "processed"}
-        self.chain.call("sendTransaction", b64encode(raw).decode(), config)
+        pairs = [(Pubkey(pair.public), pair.sign) for pair in signers]
+        raw, _ = signed(instructions, pairs[0][0], slots.blockhash(slots.processed), pairs)
+        return b64encode(raw).decode(), {"encoding": "base64", "preflightCommitment": "processed"}
 
     # -- the truth
 
@@ -107,7 +127,39 @@ class ChainMarket:
     def trade_of(self, battery: int, lot_id: int) -> Trade | None:
         """A lot's finalized trade."""
         data = self.data(self.place.trade(battery, lot_id))
-        return None if data is None else decode(INTERFACE, Trade, data)
+        return None if data is None else trade_in(data)
+
+    def newest(self, battery: int, lot_id: int) -> Trade | None:
+        """A lot's trade in the newest slot, which may be forked away."""
+        chain = self.chain.chain
+        self.chain.advance()
+        account = chain.account(self.place.trade(battery, lot_id), chain.slots.processed)
+        return None if account is None or account.owner != PROGRAM_ID else trade_in(account.data)
+
+    def trades(self) -> list[Trade]:
+        """All finalized trades."""
+        head, finalized = INTERFACE.discriminator("Trade"), self.chain.finalized
+        owned = [account.data for _, account in self.chain.chain.owned(PROGRAM_ID, finalized)]
+        return [trade_in(data) for data in owned if data.startswith(head)]
+
+    def shown(self, decided: Collection[tuple[int, int]] = ()) -> Chain:
+        """All that is final, for the invariants; `decided`: battery and lot of what the arbiter gave back."""
+        return Chain(
+            trades=self.trades(),
+            earned={battery: self.earned(battery) for battery in self.batteries},
+            deposits={buyer: self._deposit_of(buyer) for buyer in self.keys},
+            fees=self.tokens(self.fees),
+            fee_bps=FEE_BPS,
+            settled={device: self.participant(device).settled for device in (*self.batteries, *self.keys)},
+            decided=decided,
+        )
+
+    def _deposit_of(self, buyer: int) -> Deposit:
+        finalized, escrow = self.chain.finalized, self.escrow(buyer)
+        put_in = sum(amount for slot, whose, amount in self._deposits if whose == buyer and slot <= finalized)
+        if escrow is None:
+            return Deposit(put_in)
+        return Deposit(put_in, escrow.available, escrow.held, self.tokens(self.vault(buyer)))
 
     def escrow(self, buyer: int) -> Escrow | None:
         """A buyer's finalized escrow."""

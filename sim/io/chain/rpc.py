@@ -1,6 +1,6 @@
 """An RPC between the settler and the real chain that loses, delays, repeats, refuses, invents and denies.
 
-It stands where a real one does: behind HTTP. The client is the real one (`contracts.io.rpc.Rpc`), only its transport is ours;
+It stands where a real one does: behind HTTP. The client is the real one (`contracts.io.rpc.Rpc`), only its connections are ours;
 nothing in it waits for a loop, so that a request is carried out in one go, at a moment of virtual time.
 """
 
@@ -31,6 +31,8 @@ from sim.io.chain.views import bank_behind
 Json = dict[str, Any]
 T = TypeVar("T")
 
+WAY_S: Final = (0.002, 0.06)
+"""One way between a node and an RPC, s: from, to."""
 DELAY_S: Final = 9.0
 AGAIN_S: Final = 40.0
 """A request that is carried out twice is so within this, s."""
@@ -91,6 +93,21 @@ TRADE: Final = Struct("<8sB32sQQQQIIQQBqq32s32s")
 """A Trade account as the program lays it out (contracts/idl)."""
 
 
+POST: Final = httpx.Request("POST", "http://rpc")
+"""What every answer is to."""
+
+
+class _Connections:
+    """All that the client's provider asks of httpx's client, which takes three times as long as the request that it carries."""
+
+    def __init__(self, answered: Callable[[bytes], httpx.Response]) -> None:
+        self._answered = answered
+
+    async def post(self, *, content: str, **_: object) -> httpx.Response:
+        """The answer to a request, or the error of its connection."""
+        return self._answered(content.encode())
+
+
 class HostileRpc:
     """See the module. `lots`: by address, the trade that is to come there."""
 
@@ -109,12 +126,12 @@ class HostileRpc:
         self.chance = Chance(odds, rng, counts)
         self._rng, self._chain, self._lots, self._counts = rng, chain, lots, counts
         self._behind = behind
+        if behind:
+            counts[Fault.BEHIND] += 1
         self._bank_behind = bank_behind(chain, behind)
         self._down_until_s = 0.0
         self._late_s = 0.0
-        session = httpx.AsyncClient(transport=httpx.MockTransport(self._post))
-        self.rpc.client._provider.session = session
-        self.rpc._provider.session = session
+        self.rpc._provider.session = _Connections(self._post)  # type: ignore[assignment]
         self._lies: dict[str, Callable[[Json], Any]] = {
             "getGenesisHash": self._genesis,
             "getLatestBlockhash": self._blockhash,
@@ -138,6 +155,17 @@ class HostileRpc:
         answer = driven(self.rpc.ask(request))
         return Carried(answer, self._late_s)
 
+    def ask_from_afar(self, request: Request, rng: random.Random, heard: Callable[[Carried], None]) -> None:
+        """A request leaves a node now, and arrives whatever becomes of the node; `heard`: told when the answer is back."""
+        scheduler = self._chain.scheduler
+        there_s, back_s = (WAY_S[0] + (WAY_S[1] - WAY_S[0]) * rng.random() ** 2 for _ in range(2))
+
+        def arrive(_: None) -> None:
+            carried = self.ask(request)
+            scheduler.call(scheduler.time_s + back_s + carried.late_s, heard, carried)
+
+        scheduler.call(scheduler.time_s + there_s, arrive, None)
+
     def hand_on(self, raw: bytes) -> None:
         """A transaction reaches a leader by some other way, unchecked."""
         config = {"encoding": "base64", "skipPreflight": True}
@@ -146,7 +174,7 @@ class HostileRpc:
 
     # -- on the way
 
-    def _post(self, request: httpx.Request) -> httpx.Response:
+    def _post(self, content: bytes) -> httpx.Response:
         chance, now_s = self.chance, self._chain.scheduler.time_s
         if chance.strikes(Fault.DOWN):
             self._down_until_s = now_s + DOWN_S * self._rng.random()
@@ -155,8 +183,8 @@ class HostileRpc:
         if chance.strikes(Fault.LOSE_REQUEST):
             self._never()
         if chance.strikes(Fault.RATE_LIMIT):
-            return httpx.Response(429, request=request)
-        body = json.loads(request.content)
+            return httpx.Response(429, request=POST)
+        body = json.loads(content)
         if chance.strikes(Fault.DUPLICATE):
             self._chain.scheduler.after(AGAIN_S * self._rng.random(), lambda: self._carry(body))
         answer = json.dumps(self._carry(body)).encode()
@@ -165,20 +193,20 @@ class HostileRpc:
         if chance.strikes(Fault.DELAY):
             self._late_s += DELAY_S * self._rng.random()
         if chance.strikes(Fault.GARBAGE):
-            return self._garbage(request, answer)
-        return httpx.Response(200, content=answer, request=request)
+            return self._garbage(answer)
+        return httpx.Response(200, content=answer, request=POST)
 
     def _never(self) -> None:
         self._late_s += TIMEOUT_S
         raise httpx.ReadTimeout("no answer")
 
-    def _garbage(self, request: httpx.Request, answer: bytes) -> httpx.Response:
+    def _garbage(self, answer: bytes) -> httpx.Response:
         kind = self._rng.randrange(3)
         if kind == 0:
-            return httpx.Response(self._rng.choice(HTTP_ERRORS), request=request)
+            return httpx.Response(self._rng.choice(HTTP_ERRORS), request=POST)
         if kind == 1:
-            return httpx.Response(200, content=answer[: self._rng.randrange(len(answer))], request=request)
-        return httpx.Response(200, content=self._rng.choice(GARBAGE), request=request)
+            return httpx.Response(200, content=answer[: self._rng.randrange(len(answer))], request=POST)
+        return httpx.Response(200, content=self._rng.choice(GARBAGE), request=POST)
 
     def _carry(self, body: Any) -> Any:
         return [self._one(each) for each in body] if isinstance(body, list) else self._one(body)
@@ -199,7 +227,6 @@ class HostileRpc:
         if not self._behind:
             answer: Json = self._chain.handle(call)
             return answer
-        self._counts[Fault.BEHIND] += 1
         late = self._bank_behind.handle(call, self._chain.now())
         assert isinstance(late, dict)
         self._chain.records += self._bank_behind.take_records()

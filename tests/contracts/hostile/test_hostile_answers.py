@@ -22,7 +22,7 @@ from contracts.rpc import (
     TradeAccounts,
 )
 from sim.io.chain.bank import RealChain
-from sim.io.chain.rpc import GARBAGE, HostileRpc, mutate
+from sim.io.chain.rpc import GARBAGE, POST, HostileRpc, mutate
 from sim.scheduler import Scheduler
 from tests.contracts.hostile.founding import PLACE, Market
 
@@ -45,14 +45,14 @@ class Wire(HostileRpc):
     given: bytes | None = None
     given_status = 200
 
-    def _post(self, request: httpx.Request) -> httpx.Response:
+    def _post(self, content: bytes) -> httpx.Response:
         body = self.given
         if body is None:
-            answer = self._carry(json.loads(request.content))
+            answer = self._carry(json.loads(content))
             for each in answer if isinstance(answer, list) else [answer]:
                 mutate(each, self._rng)
             body = json.dumps(answer).encode()
-        return httpx.Response(self.given_status, content=body, request=request)
+        return httpx.Response(self.given_status, content=body, request=POST)
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,16 @@ import random
 from dataclasses import replace
 
 import pytest
+from solders.pubkey import Pubkey
 
 from contracts.accounts import TradeStatus
 from contracts.outbox import KIND
 from contracts.rpc import GetAccounts, Request
 from contracts.settler_limits import SettlerTiming
 from sim.io.chain.faults import LIES, UNRELIABLE, Fault, Odds
+from sim.io.chain.market import ADMIN, ADMIN_ADDRESS, market_rules
 from sim.io.chain.rpc import Carried
-from tests.contracts.hostile.founding import BATTERY_ID, PLACE, Market, confirm
+from tests.contracts.hostile.founding import BATTERY_ID, PLACE, Market, buyer_key, confirm
 from tests.contracts.hostile.invariants import check_end
 from tests.contracts.hostile.world import Scenario, World
 
@@ -176,6 +178,37 @@ def test_an_emptied_escrow_is_a_default_and_paid_after_a_deposit() -> None:
     assert play.state(1) == "settled"
     assert status(play.market, 1) is TradeStatus.PAID
     play.end()
+
+
+def test_a_default_that_is_paid_and_given_back_while_the_battery_is_down_is_refunded() -> None:
+    """Its settle was on its way when it died; the buyer disputed, and the arbiter was quick. That is no other trade."""
+    play = Play(replace(calm({}), dispute_window=600), rich=False)
+    market, buyer, parties = play.market, buyer_key(500), play.market.parties(500, 1)
+    market.deposit(500, 1)
+    play.trade(1)
+    play.run(60)
+    assert play.state(1) == "defaulted"
+    market.deposit(500, 10**6)
+    while newest(market) is not TradeStatus.HELD:
+        play.run(0.02)
+    play.node.down_s = (60.0, 60.0)
+    play.node.kill()
+    assert play.state(1) == "defaulted"
+    assert market.tries([market.make.dispute(Pubkey(buyer.public), parties)], buyer)
+    back = market.make.resolve(ADMIN_ADDRESS, parties, market_rules(market), to_battery=False)
+    assert market.tries([back], ADMIN)
+    play.run(120)
+    assert status(market, 1) is TradeStatus.REFUNDED
+    assert play.state(1) == "refunded"
+    assert play.node.settler is not None
+    assert play.node.settler.alarm is None
+    assert play.world.rules.broken == []
+
+
+def newest(market: Market) -> TradeStatus | None:
+    """Of the only trade, in the newest slot."""
+    trade = market.newest(BATTERY_ID, 1)
+    return None if trade is None else trade.status
 
 
 def test_an_old_answer_that_comes_late_is_old() -> None:
