@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -37,6 +38,7 @@ PAGES = {
     "network": "/network",
 }
 SLOW_MS = 30_000
+TRADE = re.compile(r"/trades/\d+/\d+$")
 SEE_STANDING = """new MutationObserver(() => {
   const found = document.querySelector("[data-testid=lot-standing]");
   if (found) document.body.dataset.standing = found.textContent;
@@ -177,12 +179,12 @@ def test_a_lot_is_followed_live(story: Story, page: Page) -> None:
     page.evaluate(SEE_STANDING)
     expect(page.get_by_test_id("lot-row").first).to_be_visible(timeout=SLOW_MS)
     expect(page.locator("body")).to_have_attribute("data-standing", re.compile(r"\d c/kWh"), timeout=SLOW_MS)
-    row = page.get_by_test_id("trade-row").first
-    expect(row).to_be_visible(timeout=SLOW_MS)
+    newest = page.get_by_test_id("trade-row").first
+    expect(newest).to_be_visible(timeout=SLOW_MS)
     page.screenshot(path=SHOTS / "market-live.png", full_page=True)
-    story.trade = f"/trades/{row.get_attribute('data-key')}"
-    row.get_by_role("link", name="details").click()
-    page.wait_for_url(f"**{story.trade}")
+    newest.get_by_role("link", name="details").click()
+    page.wait_for_url(TRADE)
+    story.trade = urlsplit(page.url).path
     expect(page.get_by_test_id("trade-settlement")).to_contain_text("settled", timeout=SLOW_MS)
 
 
