@@ -202,12 +202,10 @@ class Buyer:
 
     def next_deadline(self) -> MonotonicS | None:
         """When `advance` has something to do."""
-        agenda, retry = self.books.agenda.next(), self._promises.next_retry_s()
-        first = min(self.books.look_at, self._period_at)
-        if agenda is not None and agenda < first:
-            first = agenda
-        if retry is not None and retry < first:
-            first = retry
+        books, first = self.books, self._period_at
+        for due in (books.look_at, books.agenda.next(), self._promises.next_retry_s()):
+            if due is not None and due < first:
+                first = due
         return None if first == NEVER else MonotonicS(first)
 
     def advance(self, now: Now) -> list[Effect]:

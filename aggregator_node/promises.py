@@ -226,7 +226,7 @@ class Promises:
 
     def next_retry_s(self) -> float | None:
         """When a commit that failed is asked for again."""
-        return min((at for at, _ in self._retries), default=None)
+        return min(at for at, _ in self._retries) if self._retries else None
 
     def retried(self, now: Now) -> list[Effect]:
         """Commits that failed and are due again."""

@@ -157,7 +157,7 @@ class Reservations:
 
     def next_deadline(self) -> MonotonicS | None:
         """When the next Accept runs out."""
-        return next((r.deadline_s for r in self._open.values()), None)
+        return next(iter(self._open.values())).deadline_s if self._open else None
 
     def expired(self, now_s: MonotonicS) -> list[Reservation]:
         """Those whose Confirm did not come in time."""

@@ -32,9 +32,13 @@ class Agenda(Generic[K]):
 
     def next(self) -> MonotonicS | None:
         """The earliest instant."""
-        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        heap, due = self._heap, self._due
+        while heap:
+            at, _, key = heap[0]
+            if due.get(key) == at:
+                return at
+            heapq.heappop(heap)
+        return None
 
     def pop_due(self, now_s: MonotonicS) -> Iterator[K]:
         """The keys that are due, earliest first; each is off the agenda as it comes."""

@@ -5,7 +5,6 @@ TCP, UDP, tests and fuzzers. Knows nothing of sessions or clocks.
 """
 
 import struct
-from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from construct import Float64l, Int8ul, Int64ul, Struct, Terminated
@@ -115,8 +114,8 @@ POSITIVE_IN_BID: Final = ("bid_price", "required_energy_amount")
 _NAMES: Final = tuple(name for name, _ in FIELDS)
 _INDEX: Final = {name: index for index, name in enumerate(_NAMES)}
 _DOUBLES: Final = tuple(index for index, (_, character) in enumerate(FIELDS) if character == "d")
-_SIGN_BYTES: Final = itemgetter(*(OFFSETS[_NAMES[index]] + 7 for index in _DOUBLES))
-_SIGN_BIT: Final = 0x80
+_SIGN_BITS: Final = sum(1 << 8 * OFFSETS[_NAMES[index]] + 63 for index in _DOUBLES)
+"""Of all doubles, in the 84 bytes read as one little-endian integer: one test instead of eight."""
 _TRADED_AT: Final = tuple(
     tuple((_INDEX[name], QUANTA[name][0]) for name in TRADED.get(kind, ())) for kind in MessageType
 )
@@ -138,7 +137,7 @@ def decode(data: bytes | bytearray | memoryview) -> Frame:
     if len(data) != FRAME_SIZE:
         raise FrameLengthError(length=len(data), expected=FRAME_SIZE)
     frame: Frame = tuple.__new__(Frame, LAYOUT.unpack(data))  # half of what _make costs
-    return _without_negative_zero(frame) if max(_SIGN_BYTES(data)) >= _SIGN_BIT else frame
+    return _without_negative_zero(frame) if int.from_bytes(data, "little") & _SIGN_BITS else frame
 
 
 def _without_negative_zero(frame: Frame) -> Frame:

@@ -89,10 +89,6 @@ def group_recipient(group: tuple[str, int]) -> bytes:
     return sha256(f"{group[0]}:{group[1]}".encode()).digest()
 
 
-def _nothing(_: Frame) -> int:
-    return 0
-
-
 def _for_sale(frame: Frame) -> int:
     return round(frame.energy_total * frame.percentage_for_sale * 10)
 
@@ -101,12 +97,12 @@ def _awarded(frame: Frame) -> int:
     return round(frame.required_energy_amount * WH_PER_KWH)
 
 
-_QUANTITIES: Final[dict[MessageType, tuple[str, Callable[[Frame], int]]]] = {
+_QUANTITIES: Final[dict[MessageType, tuple[str, Callable[[Frame], int] | None]]] = {
     MessageType.RESPONSE: ("sale_price", _for_sale),
     MessageType.BID: ("bid_price", _awarded),
     MessageType.ACCEPT: ("sale_price", _awarded),
     MessageType.CONFIRM: ("sale_price", _awarded),
-    MessageType.REJECT: ("sale_price", _nothing),
+    MessageType.REJECT: ("sale_price", None),
 }
 _QUANTITIES_AT: Final = tuple(
     (Frame._fields.index(_QUANTITIES[kind][0]), _QUANTITIES[kind][1]) if kind in _QUANTITIES else None
@@ -121,7 +117,10 @@ def quantities(frame: Frame) -> tuple[int, int]:
     for sale, a Bid's what is wanted, an Accept's and Confirm's what is awarded; all else is 0.
     """
     found = _QUANTITIES_AT[frame[0]]
-    return (round(frame[found[0]] * MICRO_PER_CENT), found[1](frame)) if found is not None else (0, 0)
+    if found is None:
+        return 0, 0
+    at, energy = found
+    return round(frame[at] * MICRO_PER_CENT), energy(frame) if energy is not None else 0
 
 
 def fault(frame: Frame, said: "Trailer") -> str | None:

@@ -296,8 +296,10 @@ class Node(Generic[C]):
             self.decided(effects, now)
             return
         self.tally.messages += 1
-        if self._watch is not None:
-            self._watch.turn(self.device_id, event.raw, event.frame.device_id, event.fresh, effects, now)
+        if self._watch is None:
+            self.apply(effects, now)
+            return
+        self._watch.turn(self.device_id, event.raw, event.frame.device_id, event.fresh, effects, now)
         self.apply(effects, now)
         self.looked_after()
 

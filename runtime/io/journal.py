@@ -43,8 +43,8 @@ LAZY_FLUSH_S: Final = 0.5
 """What nothing waits for is written at the latest after this, s."""
 VERIFIED_AT_START: Final = 5_000
 """Rows whose chain is checked at start; `etp export` checks all."""
-CACHE_KIB: Final = 16_384
-"""Of the writer: an hour of trades a second finds its index in memory, KiB."""
+CACHE_KIB: Final = 2_048
+"""Of the writer, KiB: what is not in it comes from the system's own cache of the file, which any program beside it may have back."""
 CHECKPOINT_PAGES: Final = 250
 """The log goes back into the file after so many pages of 4 KiB. Commits wait for it meanwhile: short and often, not long and seldom."""
 SCHEMA_VERSION: Final = "2"
