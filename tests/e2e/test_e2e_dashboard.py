@@ -22,6 +22,7 @@ from benches.browser import FIRST_PAINT, chromium
 from tests.e2e.browser import AXE, ROOT, complaints, needs_chromium
 
 pytestmark = [needs_chromium, pytest.mark.xdist_group("dashboard")]
+expect.set_options(timeout=30_000)  # the machine has other tests to run
 
 SHOTS = ROOT / "runs" / "screenshots"
 SHORT = ("--first-slot", "36", "--slots", "30", "--seconds-per-slot", "0.8")
@@ -37,7 +38,6 @@ PAGES = {
     "competition": "/competition",
     "network": "/network",
 }
-SLOW_MS = 30_000
 TRADE = re.compile(r"/trades/\d+/\d+$")
 SEE_STANDING = """new MutationObserver(() => {
   const found = document.querySelector("[data-testid=lot-standing]");
@@ -152,7 +152,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
 def test_without_a_login_nothing_is_shown(page: Page) -> None:
     """The pages ask for a login, and REST says why."""
     page.goto("/trades")
-    expect(page.get_by_test_id("login-form")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_test_id("login-form")).to_be_visible()
     answer = page.request.get("/api/v1/trades")
     assert answer.status == 401
     assert answer.headers["content-type"].startswith("application/problem+json")
@@ -161,7 +161,7 @@ def test_without_a_login_nothing_is_shown(page: Page) -> None:
 def test_the_link_logs_in_once(story: Story, page: Page) -> None:
     """It opens the market, leaves no token behind, and does not work again."""
     page.goto(story.link)
-    expect(page.get_by_test_id("figure-trades")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_test_id("figure-trades")).to_be_visible()
     assert "token" not in page.url
     cookie = next(cookie for cookie in page.context.cookies() if cookie["name"].startswith("etp_session_"))
     assert cookie["httpOnly"]
@@ -174,25 +174,25 @@ def test_the_link_logs_in_once(story: Story, page: Page) -> None:
 def test_a_lot_is_followed_live(story: Story, page: Page) -> None:
     """An open lot, its trade as it is made, and its payment, without reloading anything."""
     page.goto("/")
-    expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live", timeout=SLOW_MS)
-    expect(page.get_by_test_id("replay")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live")
+    expect(page.get_by_test_id("replay")).to_be_visible()
     page.evaluate(SEE_STANDING)
-    expect(page.get_by_test_id("lot-row").first).to_be_visible(timeout=SLOW_MS)
-    expect(page.locator("body")).to_have_attribute("data-standing", re.compile(r"\d c/kWh"), timeout=SLOW_MS)
+    expect(page.get_by_test_id("lot-row").first).to_be_visible()
+    expect(page.locator("body")).to_have_attribute("data-standing", re.compile(r"\d c/kWh"))
     newest = page.get_by_test_id("trade-row").first
-    expect(newest).to_be_visible(timeout=SLOW_MS)
+    expect(newest).to_be_visible()
     page.screenshot(path=SHOTS / "market-live.png", full_page=True)
     newest.get_by_role("link", name="details").click()
     page.wait_for_url(TRADE)
     story.trade = urlsplit(page.url).path
-    expect(page.get_by_test_id("trade-settlement")).to_contain_text("settled", timeout=SLOW_MS)
+    expect(page.get_by_test_id("trade-settlement")).to_contain_text("settled")
 
 
 def test_a_trade_is_verified_in_the_browser(page: Page) -> None:
     """Every message decoded, every check passed."""
     expect(page.get_by_test_id("frame").first).to_be_visible()
     page.get_by_test_id("verify").click()
-    expect(page.get_by_test_id("verify-verdict")).to_have_attribute("data-result", "passed", timeout=SLOW_MS)
+    expect(page.get_by_test_id("verify-verdict")).to_have_attribute("data-result", "passed")
     results = [check.get_attribute("data-result") for check in page.get_by_test_id("check").all()]
     assert len(results) > 10
     assert set(results) == {"passed"}
@@ -204,12 +204,12 @@ def test_the_drawer_follows_filters_and_pauses(page: Page) -> None:
     page.get_by_test_id("events-toggle").focus()
     page.keyboard.press("Enter")
     rows = page.get_by_test_id("event-row")
-    expect(rows.first).to_be_visible(timeout=SLOW_MS)
+    expect(rows.first).to_be_visible()
     page.get_by_test_id("events-type").select_option("BESSNodeStatus")
-    expect(rows.first).to_contain_text("BESSNodeStatus", timeout=SLOW_MS)
+    expect(rows.first).to_contain_text("BESSNodeStatus")
     page.get_by_test_id("events-pause").press("Enter")
     before = rows.first.inner_text()
-    expect(page.get_by_test_id("events-pause")).to_contain_text(re.compile(r"[1-9]\d* "), timeout=SLOW_MS)
+    expect(page.get_by_test_id("events-pause")).to_contain_text(re.compile(r"[1-9]\d* "))
     assert rows.first.inner_text() == before
     rows.first.get_by_role("button").press("Enter")
     assert json.loads(page.get_by_test_id("event-json").inner_text())["type"] == "BESSNodeStatus"
@@ -222,14 +222,14 @@ def test_the_drawer_follows_filters_and_pauses(page: Page) -> None:
 def test_a_lost_gateway_is_said_and_found_again(story: Story, page: Page) -> None:
     """A banner with the age of what is shown; when the gateway is back the page goes on by itself."""
     page.goto("/")
-    expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live", timeout=SLOW_MS)
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live")
     story.see_the_end()
     banner = page.get_by_test_id("banner")
-    expect(banner).to_have_attribute("data-lost", "true", timeout=SLOW_MS)
+    expect(banner).to_have_attribute("data-lost", "true")
     expect(page.get_by_test_id("data-age")).to_contain_text(re.compile(r"\d+ s"))
     page.screenshot(path=SHOTS / "disconnected.png")
     story.open_again()
-    expect(banner).to_have_attribute("data-lost", "false", timeout=SLOW_MS)
+    expect(banner).to_have_attribute("data-lost", "false")
     expect(page.get_by_test_id("figure-trades")).to_contain_text(str(story.summary["trades"]))
     expect(page.get_by_test_id("figure-settled")).to_contain_text(
         f"{story.summary['settled']} of {story.summary['trades']}"
@@ -241,7 +241,7 @@ def test_a_lost_gateway_is_said_and_found_again(story: Story, page: Page) -> Non
 def test_each_page_shows_and_is_accessible(page: Page, name: str) -> None:
     """Light and dark: something to see, nothing that axe-core objects to, by keyboard from the top; on a phone nothing is cut off."""
     page.goto(PAGES[name])
-    expect(page.locator("main h1")).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator("main h1")).to_be_visible()
     page.wait_for_load_state("networkidle")
     for theme in ("light", "dark"):
         if page.evaluate("getComputedStyle(document.documentElement).colorScheme") != theme:
@@ -254,7 +254,7 @@ def test_each_page_shows_and_is_accessible(page: Page, name: str) -> None:
     page.screenshot(path=SHOTS / f"{name}-phone.png", full_page=True, animations="disabled")
     page.set_viewport_size(WIDE)
     page.reload()
-    expect(page.locator("main h1")).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator("main h1")).to_be_visible()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.getAttribute('href')") == "#main"
 
@@ -262,10 +262,10 @@ def test_each_page_shows_and_is_accessible(page: Page, name: str) -> None:
 def test_the_followed_trade_is_found_again_by_its_url(story: Story, page: Page) -> None:
     """A URL is all that it takes: filters and trades are in it."""
     page.goto(story.trade)
-    expect(page.get_by_test_id("verify")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_test_id("verify")).to_be_visible()
     battery = story.trade.split("/")[2]
     page.goto(f"/trades?battery={battery}&settlement=settled")
-    expect(page.get_by_test_id("trade-row").first).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_test_id("trade-row").first).to_be_visible()
     for row in page.get_by_test_id("trade-row").all():
         assert (row.get_attribute("data-key") or "").startswith(f"{battery}/")
 
@@ -286,6 +286,6 @@ def test_a_logout_ends_the_session(page: Page) -> None:
     stolen = page.context.cookies()
     page.goto("/")
     page.get_by_test_id("logout").click()
-    expect(page.get_by_test_id("login-form")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_test_id("login-form")).to_be_visible()
     page.context.add_cookies(stolen)  # type: ignore[arg-type]
     assert page.request.get("/api/v1/trades").status == 401
