@@ -53,7 +53,7 @@ campaign: setup ## the same for as long as one likes (MINUTES=60, SEED=1000000)
 mutants: setup ## plant bugs one after the other, and see each found by the simulator within a minute (JOBS=2)
 	$(BIN)/python -m tools.mutants $(if $(JOBS),--jobs $(JOBS))
 
-evidence: setup ## make docs/evidence.md anew: all experiments at full scale, about half an hour on two cores
+evidence: setup ## make docs/evidence.md anew: all experiments at full scale, about forty minutes on two cores
 	$(BIN)/etp lab report --scale full --seed 2 --fresh --out docs
 
 settle-torture: setup ## settle 10,000 trades through hostile RPCs and crashes

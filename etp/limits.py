@@ -14,7 +14,7 @@ class Limits:
     frames_per_turn: int = 64
     """Frames of one session handled before the others get their turn."""
     violations: int = 3
-    """The so-manieth frame against the rules ends the session."""
+    """So many frames against the rules end the session."""
     queued_frames: int = 256
     """Frames waiting for one session's socket; beyond it droppable ones go first, then the session is closed."""
     first_frame_s: float = 2.0

@@ -264,7 +264,7 @@ class AggregatorStatus(Event, tag="AggregatorStatus", kw_only=True, frozen=True)
     bought_wh: int
     paid_micro: int
     exposed_wh: int
-    """In unanswered bids and promises."""
+    """In promises without an answer; what is in open bids is the buyer's secret."""
     promises_open: int
     batteries: int
     """Connected."""

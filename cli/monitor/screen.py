@@ -35,7 +35,7 @@ HELP: Final = (
     "",
     "Energies are kWh, prices c/kWh, amounts c, times ms. Times are of your zone;",
     "in a replay of recorded days they are the market's, with their day.",
-    "rivals: devices that bid. exposed, in play: what open bids could cost a buyer.",
+    "rivals: devices that bid. exposed, in play: in promises without an answer; open bids are secret.",
     "due: sold, and not delivered yet. unpaid: trades that the chain has not paid.",
     "age: of a message as it arrived; reply: from a bid to its answer.",
     "GAP: events are missing from there on. The gateway's REST has those that",

@@ -63,7 +63,7 @@ function Numbers({ buyer, signal }: { buyer: AggregatorModel; signal: number }) 
       <Figure label="Spent" value={money(buyer.paid_micro)} note={plural(buyer.trades, "trade")} />
       <Figure label="Average price" value={average(total?.price_micro_per_kwh)} note={`feed-in ${price(total?.feed_in_micro_per_kwh)}`} />
       <Figure label="Lots won" value={buyer.lots_bid === 0 ? "–" : percent(buyer.lots_won, buyer.lots_bid)} note={winRate(buyer)} />
-      <Figure label="Exposed" value={energy(buyer.exposed_wh)} note="in open bids and promises" />
+      <Figure label="Exposed" value={energy(buyer.exposed_wh)} note="in promises without an answer" />
     </Figures>
   );
 }

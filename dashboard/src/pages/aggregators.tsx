@@ -18,7 +18,7 @@ const COLUMNS: readonly Column<Aggregator>[] = [
   { name: "State", cell: (buyer) => <Online online={buyer.online} /> },
   { name: "Strategy", cell: (buyer) => <Badge>{buyer.strategy}</Badge> },
   { name: "Demand met", cell: (buyer) => <Demand bought={buyer.bought_wh} demand={buyer.demand_wh} /> },
-  { name: "Exposed, kWh", right: true, hint: "in unanswered bids and promises", cell: (buyer) => kwh(buyer.exposed_wh) },
+  { name: "Exposed, kWh", right: true, hint: "in promises without an answer; open bids are secret", cell: (buyer) => kwh(buyer.exposed_wh) },
   { name: "Lots won", right: true, hint: "of the closed lots that it bid for", cell: (buyer) => winRate(buyer) },
   { name: "Trades", right: true, cell: (buyer) => count(buyer.trades) },
   { name: "Spent", right: true, cell: (buyer) => money(buyer.paid_micro) },
