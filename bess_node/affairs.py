@@ -67,6 +67,8 @@ class Affair:
     state: AffairState = AffairState.NONE
     live: LiveBid | None = None
     reservation: Reservation | None = None
+    promised: LotId = LotId(0)
+    """The newest lot that it was promised in this life; 0: none."""
     connected: bool = False
     reserve_tries: int = 0
     tries_lot: LotId = LotId(0)

@@ -63,6 +63,7 @@ class Promises:
         affair.live, affair.reservation = None, made
         affair.move(AffairInput.WON)
         self._books.reservations.add(made)
+        affair.promised = made.lot_id
         return made
 
     # -- what the journal says
@@ -71,7 +72,7 @@ class Promises:
         """The rows of a Commit are durable."""
         if commit.purpose == "restart":
             self.restoring = False
-        return self._told_short(commit) if commit.purpose == "short" else self._after(commit, self._durable, now)
+        return self._told_short(commit, now) if commit.purpose == "short" else self._after(commit, self._durable, now)
 
     def commit_failed(self, commit: Commit, now: Now) -> list[Effect]:
         """The rows of a Commit are not in the journal and will not be."""
@@ -143,18 +144,20 @@ class Promises:
             answer = self._books.terminate(TerminateCode.CANNOT_DELIVER if ours else TerminateCode.TIMEOUT, r.lot_id)
         return [Send(r.bidder, answer), *self._answer_others(affair, r, now)]
 
-    def _told_short(self, commit: Commit) -> list[Effect]:
+    def _told_short(self, commit: Commit, now: Now) -> list[Effect]:
         """The buyer may not have heard yet that it has a trade: then a refund alone would read as if there were none.
 
-        In `plain` a FINISHED names no lot: it is not said while another promise of that buyer is open, which it could end.
+        In `plain` a FINISHED names no lot, and would end whatever promise that buyer has open: one that we gave up, perhaps, whose
+        Confirm is on its way. Who was promised a newer lot has heard of this one (one affair at a time), and is not told again.
         """
         names_lots = self._books.profile.name != Plain.name
-        promised = set() if names_lots else {r.bidder for r in self._books.reservations.values()}
         effects: list[Effect] = []
         for row in commit.rows:
             if row.state == "short":
                 bidder = DeviceId(int(str(row.body["bidder"])))
-                codes = [TerminateCode.FINISHED] * (bidder not in promised) + [TerminateCode.CANNOT_DELIVER]
+                newest = self._books.affairs.get(bidder, now.monotonic_s).promised
+                unheard = names_lots or newest <= row.lot_id
+                codes = [TerminateCode.FINISHED] * unheard + [TerminateCode.CANNOT_DELIVER]
                 effects += [Send(bidder, self._books.terminate(code, LotId(row.lot_id))) for code in codes]
         return effects
 
@@ -326,7 +329,10 @@ class Promises:
         return effects
 
     def restored(self, pending: Iterable[Row], now: Now) -> list[Effect]:
-        """After a restart: what was RESERVED is RELEASED."""
+        """After a restart: what was RESERVED is RELEASED, and known to have been promised."""
+        open_rows = [row for row in pending if row.kind == "promise"]
+        for row in open_rows:
+            self._books.affairs.get(DeviceId(int(row.subject)), now.monotonic_s).promised = LotId(row.lot_id)
         written = tuple(
             Row(
                 "promise",
@@ -337,8 +343,7 @@ class Promises:
                 row.subject,
                 pending=False,
             )
-            for row in pending
-            if row.kind == "promise"
+            for row in open_rows
         )
         self.restoring = bool(written)
         return [Commit(written, "restart", (), now.monotonic_s)] if written else []

@@ -81,5 +81,10 @@ def _of_settlements(batteries: Iterable[BESSNodeStatus], now_us: int) -> list[Fa
     ]
     return [
         Family("etp_node_unsettled", "gauge", "Trades of a battery that are not paid yet.", unsettled),
-        Family("etp_node_settlement_age_seconds", "gauge", "Age of a battery's oldest trade that is not on the chain yet.", ages),
+        Family(
+            "etp_node_settlement_age_seconds",
+            "gauge",
+            "Age of a battery's oldest trade that is not on the chain yet.",
+            ages,
+        ),
     ]

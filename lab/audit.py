@@ -1,9 +1,10 @@
 """What a mechanism does to those who use it: revenue, efficiency, who pays too much, and what a lie gains.
 
 `audited` says it of one tape and one way of bidding; any experiment can call it. A lie of a *bidder* is a bid other than its
-equilibrium, found by search over under- and overbidding while the others keep to theirs. A lie of the *owner* is a bid that it invents
-after seeing the sealed ones, just below the best: nobody else sees who set the price. That a reserve above its cost gains too is no lie,
-but what the rule allows, and is shown beside it.
+equilibrium, found by search over under- and overbidding while the others keep to theirs; where a lot is divided also over asking for
+less than is wanted, the classic lie there (L. Ausubel, P. Cramton, "Demand reduction and inefficiency in multi-unit auctions", 2002). A
+lie of the *owner* is a bid that it invents after seeing the sealed ones, just below the best: nobody else sees who set the price. That a
+reserve above its cost gains too is no lie, but what the rule allows, and is shown beside it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,10 @@ from market.mechanisms import MECHANISMS
 
 FACTORS: Final = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0, 1.02, 1.05, 1.1, 1.25)
 """Of the way from the reserve to the equilibrium limit: 1 is honest."""
+LESS: Final = (0.25, 0.5, 0.75)
+"""Of what the bidder wants: so much it asks for. Only where a lot is divided among bidders (uniform): elsewhere the winner takes what it
+asks for, and to ask for less is to get less."""
+FACTORS_WITH_LESS: Final = (0.9, 0.95, 1.0, 1.05)
 RESERVES: Final = (0.0, 0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Of the way from the base to the half-hour's price: 0 is honest."""
 OWNER: Final = DeviceId(1_000_000)
@@ -69,10 +74,17 @@ class Findings(NamedTuple):
 
 
 def audited(
-    tape: Tape, rules: Rules, *, factor: float = 1.0, reserve_of: Callable[[TapeLot], MicroPerKwh] | None = None
+    tape: Tape,
+    rules: Rules,
+    *,
+    factor: float = 1.0,
+    asks: float = 1.0,
+    reserve_of: Callable[[TapeLot], MicroPerKwh] | None = None,
 ) -> Findings:
-    """The tape in equilibrium, but for place 0, which goes `factor` of the way, and the reserve, if it is not the base."""
-    seat, other, gained = in_equilibrium(rules.play, factor), equilibrium(rules.play), [0, 0, 0]
+    """The tape in equilibrium, but for place 0, which goes `factor` of the way for `asks` of what it wants, and the reserve, if it is not
+    the base.
+    """
+    seat, other, gained = in_equilibrium(rules.play, factor, asks), equilibrium(rules.play), [0, 0, 0]
     offered = sold = paid = welfare = best = too_dear = too_cheap = invented = 0
     for lot in tape.lots:
         reserve = reserve_of(lot) if reserve_of is not None else TARIFFS.base
@@ -120,13 +132,18 @@ def raised(share: float) -> Callable[[TapeLot], MicroPerKwh]:
     return reserve_of
 
 
-def lies(tape: Tape, rules: Rules) -> Iterator[tuple[str, float, Findings]]:
-    """(who lies, how much, what came of it): nobody, a bidder, the owner's reserve where buyers want the lot whole."""
-    yield "nobody", 1.0, audited(tape, rules)
+def lies(tape: Tape, rules: Rules) -> Iterator[tuple[str, float, float, Findings]]:
+    """(who lies, how much, for which part of what it wants, what came of it): nobody, a bidder about its price and, where a lot is
+    divided, its quantity, the owner's reserve where buyers want the lot whole.
+    """
+    yield "nobody", 1.0, 1.0, audited(tape, rules)
     for factor in FACTORS:
-        yield "bidder", factor, audited(tape, rules, factor=factor)
+        yield "bidder", factor, 1.0, audited(tape, rules, factor=factor)
+    for asks in LESS if MECHANISMS[rules.play].divisible else ():
+        for factor in FACTORS_WITH_LESS:
+            yield "bidder", factor, asks, audited(tape, rules, factor=factor, asks=asks)
     for share in RESERVES if rules.demand == "added" else ():
-        yield "reserve", share, audited(tape, rules, reserve_of=raised(share))
+        yield "reserve", share, 1.0, audited(tape, rules, reserve_of=raised(share))
 
 
 def rows_of(tape: Tape, cases: Iterable[Rules], number: int) -> list[Row]:
@@ -138,9 +155,10 @@ def rows_of(tape: Tape, cases: Iterable[Rules], number: int) -> list[Row]:
             "buyers": rules.buyers,
             "liar": liar,
             "share": share,
+            "asks": asks,
             "tape": number,
             **found.row(),
         }
         for rules in cases
-        for liar, share, found in lies(tape, rules)
+        for liar, share, asks, found in lies(tape, rules)
     ]

@@ -21,7 +21,9 @@ LIMITS: Final = f"""What is shown holds for the market that is played here, whic
   no risk that all share, no correlation, no buyer that is strong every day, no cost of taking part. Revenue equivalence and the
   equilibria rest on that.
 - **Buyers know much:** how many they are, how margins are spread, and the reserve. What competition brings among buyers who use the
-  shipped strategies instead, *intelligent* above all, is not said here.
+  shipped strategies instead, *intelligent* above all, is said for one seat of five only, in *tournament*.
+- **Buyers ask for all they want.** In a uniform auction it can pay to ask for less, much more than any other price does; only *audit* and
+  one case of *limits* look at that.
 - **Nobody plays a long game.** Buyers do not collude over many lots, do not teach an owner's rule to ask for less, and no owner bids in
   its own auction under a second name, but for the single cases that *limits* and *audit* look at.
 - **All together want {LOTS}** unless something else is said. How much of the gain a second buyer brings depends on that: see *When

@@ -9,7 +9,19 @@ from lab.drawing import axes_of, look
 from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf, Task
 from lab.ledger import Series, Way, fortnight, rows_of, series_of
 from lab.play import Rules
-from lab.shown import COUNTS, aggregators, band, bare, cents, feed_in, legend_below, middle, rational
+from lab.shown import (
+    COUNTS,
+    aggregators,
+    band,
+    bare,
+    cents,
+    efficiency,
+    efficient,
+    feed_in,
+    legend_below,
+    middle,
+    rational,
+)
 from lab.statistics import FEWEST
 from lab.tape import Making, Tape, TapeLot, recorded_tape, synthetic_tape
 
@@ -65,6 +77,10 @@ def checks(table: pa.Table) -> list[Check]:
     """It never costs, and pays most when energy is dear."""
     tapes = {tape: read(table, tape) for tape in ("recorded", "synthetic")}
     each = [check for tape, by in tapes.items() for check in _checks(by, tape)]
+    days = series_of(table, ("tape", "buyers"))
+    each.append(
+        efficient("all hours together", {f"{tape}, {aggregators(int(n))}": way for (tape, n), way in days.items()})
+    )
     return [*each, rational(series for by in tapes.values() for series in by.values())]
 
 
@@ -114,6 +130,7 @@ def rows(table: pa.Table) -> list[tuple[str, ...]]:
             f"{by[2, hour].share_sold():.0%}",
             *(middle(by[buyers, hour]) for buyers in COUNTS),
             bare(by[2, hour].over(by[1, hour])),
+            efficiency(by[2, hour]),
         )
         for hour in hours(by)
     ]
@@ -157,9 +174,10 @@ HOURS: Final = Experiment(
         TableOf(
             "hours",
             "Income by hour on the recorded days, c per kWh offered",
-            ("hour, UTC", "share sold", *(f"{buyers} buyers" for buyers in COUNTS), "2 over 1"),
+            ("hour, UTC", "share sold", *(f"{buyers} buyers" for buyers in COUNTS), "2 over 1", "efficiency"),
             rows,
-            "Share sold with two aggregators.",
+            "Share sold and efficiency with two aggregators. Where little is to be had, values nearer to each other than the increment "
+            "cost a larger part of it.",
         ),
     ),
     method="""The tapes of `competition`, and a synthetic year (`lab/synthetic.py`: seeded prices and weather whose daily shape is

@@ -5,7 +5,7 @@ other. Whatever the way, the same lots are offered, so their rows pair by cluste
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from lab.scenario import ScenarioSettings
 from lab.statistics import Interval, difference, ratio
 from lab.tape import Tape, TapeLot
 from lab.welfare import Worth
+from market.auction import Award
 from runtime.days import PriceSeries
 
 
@@ -118,6 +119,15 @@ class Account:
     bids: int = 0
     """Up to the winning one, of every lot sold."""
 
+    def add(self, lot: TapeLot, awards: Iterable[Award]) -> None:
+        """One lot of the tape, and to whom it was sold."""
+        count, energy, paid = self.sales
+        for award in awards:
+            count, energy, paid = count + 1, Wh(energy + award.energy), Micro(paid + money(award.paid, award.energy))
+            self.bids += award.bid.arrival
+        self.sales = Sales(count, energy, paid)
+        self.offered, self.lots = self.offered + lot.energy, self.lots + 1
+
     def row(self, tariffs: Tariffs) -> Row:
         """As cells."""
         return {
@@ -152,12 +162,7 @@ def accounts(tape: Tape, way: Way, part: Part = whole, *, seed: int) -> Sums:
     for lot, awards in played(tape.lots, way.rules, pricing, random.Random(f"{seed} {way.rules.play}")):
         account, worth = sums.setdefault((lot.cluster, part(lot)), (Account(), Worth()))
         worth.add(lot, awards, way.rules, base)
-        count, energy, paid = account.sales
-        for award in awards:
-            count, energy, paid = count + 1, Wh(energy + award.energy), Micro(paid + money(award.paid, award.energy))
-            account.bids += award.bid.arrival
-        account.sales = Sales(count, energy, paid)
-        account.offered, account.lots = account.offered + lot.energy, account.lots + 1
+        account.add(lot, awards)
     return sums
 
 

@@ -20,6 +20,8 @@ from lab.shown import (
     band,
     bare,
     cents,
+    efficiency,
+    efficient,
     feed_in,
     is_nothing,
     legend_below,
@@ -124,8 +126,10 @@ def checks(table: pa.Table) -> list[Check]:
     """Where theory says that nothing is gained, nothing is."""
     found = read(table)
     idle = [case for case in CASES if not case.pays]
+    scarce = {f"{key[3]} buyers who want {key[2]:g} lots": way for key, way in found.items() if key[0] == "scarcity"}
     return [
         *(nothing(f"{case.name}: nothing is gained", *pair(found, case), unit=DRAWINGS) for case in idle),
+        efficient("vickrey, whatever the demand", scarce),
         rational(found.values()),
     ]
 
@@ -154,7 +158,9 @@ def rows(table: pa.Table) -> list[tuple[str, ...]]:
     shown: list[tuple[str, ...]] = []
     for case in CASES:
         ours, theirs = pair(found, case)
-        shown.append((case.name, middle(theirs), middle(ours), bare(ours.over(theirs))))
+        shown.append(
+            (case.name, middle(theirs), middle(ours), bare(ours.over(theirs)), efficiency(theirs), efficiency(ours))
+        )
     return shown
 
 
@@ -214,9 +220,9 @@ LIMITS: Final = Experiment(
         TableOf(
             "cases",
             "What is gained, c per kWh offered",
-            ("case", "income without", "income with", "gained"),
+            ("case", "income without", "income with", "gained", "efficiency without", "with"),
             rows,
-            "Paired on the same tape, 95 % BCa intervals.",
+            "Paired on the same tape, 95 % BCa intervals. Efficiency: welfare of owner and buyers, as a share of the best possible.",
         ),
         TableOf(
             "scarcity",

@@ -1,17 +1,17 @@
 """The audit of the mechanisms, as an experiment: income, efficiency, who pays too much, what a lie gains."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import pyarrow as pa
 from matplotlib.figure import Figure as Canvas
 
-from etp.units import WH_PER_KWH
 from lab.audit import FACTORS, rows_of
 from lab.drawing import LOOKS, QUIET, axes_of
 from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf, Task
+from lab.lies import Case, Found, Lie, read
 from lab.play import Rules
 from lab.shown import CENT, EFFICIENT, legend_below
-from lab.statistics import Interval, difference, ratio
+from lab.statistics import Interval
 from lab.tape import synthetic_tape
 from lab.wording import more, percent
 
@@ -25,20 +25,25 @@ SECOND_PRICE: Final = ("vickrey", "uniform")
 COUNTS: Final = (2, 4, 8)
 SEQUENTIAL: Final = ("first-price", "vickrey")
 """Audited with split demand as well: its equilibrium is the laboratory's own derivation. Bids of english auctions follow vickrey's."""
+SPLIT: Final = (*SEQUENTIAL, "uniform")
+"""Audited with split demand. In uniform auctions values are bid, which for four is dominant, and for three no equilibrium."""
 SPLIT_COUNTS: Final = (3, 4)
-"""Two lots in a row: for three buyers the second is half as large, for four it is as large as the first."""
+"""Two lots in a row: for three buyers the second is half as large, for four it is as large as the first. A uniform lot is shared by two
+winners: by four buyers' wants evenly; of three, the second gets half of what it wants, and its own other half sets the price.
+"""
+REDUCED: Final = SPLIT_COUNTS[0]
+"""Buyers in a uniform auction of whom one does better to ask for less."""
 SIZES: Final[dict[Scale, tuple[int, int]]] = {"quick": (6, 4), "full": (40, 12)}
 """(synthetic tapes, days of each)."""
-HALVES: Final = 2
-"""What is best is chosen on every other tape and judged on the rest, and the other way round: nothing is judged where it was chosen."""
-THIRDS: Final = ("low_micro", "middle_micro", "high_micro")
+HALF: Final = Lie(1.0, 0.5)
+"""A lot that three share is filled by halves of what they want: each would have it at the reserve."""
 MOST_GAIN: Final = 0.02
 """A lie that gains less than this share of what the bidder gains honestly is none worth telling."""
 
 
 def cases_of(mechanism: str) -> list[Rules]:
     """What is audited of a mechanism."""
-    split = SPLIT_COUNTS if mechanism in SEQUENTIAL else ()
+    split = SPLIT_COUNTS if mechanism in SPLIT else ()
     whole = [Rules(mechanism, buyers, "added") for buyers in COUNTS]
     return [*whole, *(Rules(mechanism, buyers, "split") for buyers in split)]
 
@@ -58,89 +63,6 @@ def run(seed: int, number: int, days: int, mechanism: str) -> list[Row]:
     return rows_of(synthetic_tape(seed, number, days=days), cases_of(mechanism), number)
 
 
-class Case(NamedTuple):
-    """A mechanism with so many buyers: its rows, by liar and share, each by tape."""
-
-    buyers: int
-    rows: dict[tuple[str, float], list[Row]]
-
-    def sums(self, liar: str, share: float, *columns: str) -> list[int]:
-        """By tape."""
-        return [sum(int(row[column]) for column in columns) for row in self.rows[liar, share]]
-
-    @property
-    def offered(self) -> list[int]:
-        """By tape, Wh."""
-        return self.sums("nobody", 1.0, "offered_wh")
-
-    @property
-    def honest(self) -> list[int]:
-        """What the bidder gains honestly, by tape, µ."""
-        return self.sums("nobody", 1.0, *THIRDS)
-
-    def per_kwh(self, liar: str, share: float, *columns: str) -> Interval:
-        """µ per kWh offered."""
-        return ratio([WH_PER_KWH * one for one in self.sums(liar, share, *columns)], self.offered)
-
-    def efficiency(self) -> float:
-        """Of the welfare that could have been."""
-        return sum(self.sums("nobody", 1.0, "welfare_micro")) / sum(self.sums("nobody", 1.0, "best_micro"))
-
-    def count(self, column: str) -> int:
-        """Of all honest tapes."""
-        return sum(self.sums("nobody", 1.0, column))
-
-    def more_than_honest(self, factor: float) -> Interval:
-        """What a bidder gains by one factor throughout, as a share of what it gains honestly."""
-        return self._of_honest(self.sums("bidder", factor, *THIRDS))
-
-    def chosen(self, liar: str, column: str, half: int) -> float:
-        """The share that brings most on the tapes of the other half."""
-        shares = [share for name, share in self.rows if name == liar]
-        return max(shares, key=lambda share: sum(self.sums(liar, share, column)[1 - half :: HALVES]))
-
-    def crossed(self, liar: str, column: str) -> list[int]:
-        """By tape: what the share brings that was chosen on the other half."""
-        brought = [0] * len(self.offered)
-        for half in range(HALVES):
-            brought[half::HALVES] = self.sums(liar, self.chosen(liar, column, half), column)[half::HALVES]
-        return brought
-
-    def lie_gains(self) -> Interval:
-        """What a bidder gains by its best lie, by third of its range, as a share of what it gains honestly."""
-        lying = [sum(parts) for parts in zip(*(self.crossed("bidder", third) for third in THIRDS), strict=True)]
-        return self._of_honest(lying)
-
-    def _of_honest(self, gained: list[int]) -> Interval:
-        """How much more than honestly, divided by the mean of that, since on a short tape the bidder may win nothing at all."""
-        gain = difference(gained, self.honest, self.offered)
-        unit = sum(self.honest) / sum(self.offered)
-        return Interval(gain.estimate / unit, gain.low / unit, gain.high / unit, gain.error / unit, gain.clusters)
-
-    def reserve_gains(self) -> Interval:
-        """What the best reserve earns more than the one at cost, µ per kWh offered."""
-        sums = (self.crossed("reserve", "earned_micro"), self.sums("nobody", 1.0, "earned_micro"))
-        ours, theirs = ([WH_PER_KWH * one for one in by_tape] for by_tape in sums)
-        return difference(ours, theirs, self.offered)
-
-    def best_reserves(self) -> str:
-        """The shares of the way at which it is, as chosen on either half."""
-        chosen = {self.chosen("reserve", "earned_micro", half) for half in range(HALVES)}
-        return ", ".join(f"{share:.2f}" for share in sorted(chosen))
-
-
-Found = dict[tuple[str, str, int], Case]
-
-
-def read(table: pa.Table) -> Found:
-    """By mechanism, demand and number of buyers."""
-    found: Found = {}
-    for row in sorted(table.to_pylist(), key=lambda row: row["tape"]):
-        case = found.setdefault((row["mechanism"], row["demand"], row["buyers"]), Case(row["buyers"], {}))
-        case.rows.setdefault((row["liar"], row["share"]), []).append(row)
-    return found
-
-
 def whole(found: Found, mechanism: str) -> list[Case]:
     """Where every buyer wants every lot whole."""
     return [found[mechanism, "added", buyers] for buyers in COUNTS]
@@ -148,7 +70,7 @@ def whole(found: Found, mechanism: str) -> list[Case]:
 
 def split(found: Found, mechanism: str) -> list[Case]:
     """Where they share the demand; none of a mechanism that is not audited so."""
-    return [found[mechanism, "split", buyers] for buyers in SPLIT_COUNTS if mechanism in SEQUENTIAL]
+    return [found[mechanism, "split", buyers] for buyers in SPLIT_COUNTS if mechanism in SPLIT]
 
 
 # -- what must hold
@@ -160,9 +82,11 @@ def checks(table: pa.Table) -> list[Check]:
     return [
         *(_rational(mechanism, [*whole(found, mechanism), *split(found, mechanism)]) for mechanism in MECHANISMS),
         *(_efficient(mechanism, whole(found, mechanism)) for mechanism in AUCTIONS),
-        *(_efficient(_as_split(mechanism), split(found, mechanism)) for mechanism in SEQUENTIAL),
+        *(_efficient(_as_split(mechanism), split(found, mechanism)) for mechanism in SPLIT),
         *(no_lie(mechanism, whole(found, mechanism)) for mechanism in AUCTIONS),
         *(no_lie(_as_split(mechanism), split(found, mechanism)) for mechanism in SEQUENTIAL),
+        no_lie(_as_split("uniform"), [case for case in split(found, "uniform") if case.buyers != REDUCED]),
+        reduces(found["uniform", "split", REDUCED]),
         *(_tempted(mechanism, whole(found, mechanism)) for mechanism in SEALED),
     ]
 
@@ -185,10 +109,20 @@ def _efficient(name: str, cases: list[Case]) -> Check:
 
 def no_lie(name: str, cases: list[Case]) -> Check:
     """Passed only where every interval is below the limit: a wide one decides nothing."""
-    gains = {case.buyers: case.lie_gains() for case in cases}
+    gains = {case.buyers: case.lie_gains(less=True) for case in cases}
     said = ", ".join(f"{percent(one, digits=1)} with {buyers}{_doubt(one)}" for buyers, one in gains.items())
     passed = all(one.high <= MOST_GAIN for one in gains.values())
     return Check(f"{name}: no other bid found gains a bidder {MOST_GAIN:.0%}", passed, said)
+
+
+def reduces(case: Case) -> Check:
+    """That the lie which theory knows is found: where its own unserved part sets the price, a bidder does better to want less."""
+    price, less = case.lie_gains(), case.lie_gains(less=True)
+    said = (
+        f"{percent(less, digits=1)}, asking for {case.asked_for()} of it; by its price alone {percent(price, digits=1)}"
+    )
+    name = f"uniform, demand split among {case.buyers}: who asks for less than it wants gains more than {MOST_GAIN:.0%}"
+    return Check(name, less.low > MOST_GAIN, said)
 
 
 def _doubt(gained: Interval) -> str:
@@ -257,6 +191,8 @@ def _row(mechanism: str, demand: str, buyers: int, case: Case) -> tuple[str, ...
         str(case.count("too_dear")),
         str(case.count("too_cheap")),
         percent(case.lie_gains(), digits=1),
+        f"{percent(case.lie_gains(less=True), digits=1)}" if case.divided else "",
+        case.asked_for() if case.divided else "",
         f"{case.per_kwh('nobody', 1.0, 'invented_micro').estimate / CENT:.3f}" if added else "",
         f"{case.reserve_gains().said(per=CENT, digits=3)}" if added else "",
         case.best_reserves() if added else "",
@@ -285,16 +221,29 @@ reserve by another name.) A reserve above cost is no lie; the best one earns
 
 def _lies_said(found: Found) -> str:
     """What bidders gain by lying, and of how many cases that is not known."""
-    judged = {key: case.lie_gains() for key, case in found.items() if key[0] in AUCTIONS}
+    reduced = found["uniform", "split", REDUCED]
+    judged = {
+        key: case.lie_gains(less=True) for key, case in found.items() if key[0] in AUCTIONS and case is not reduced
+    }
     key, worst = max(judged.items(), key=lambda item: item[1].estimate)
     held = sum(one.high <= MOST_GAIN for one in judged.values())
-    text = f"No other bid that was tried gains a bidder {MOST_GAIN:.0%} in {held} of {len(judged)} cases"
+    text = f"Where an equilibrium is known, no other bid that was tried gains a bidder {MOST_GAIN:.0%} in {held} of {len(judged)} cases"
     if held < len(judged):
         lied = sum(one.low > MOST_GAIN for one in judged.values())
         text += f", in {lied} one does, and {len(judged) - held - lied} these tapes do not decide"
     mechanism, demand, buyers = key
     where = f"{mechanism} with {buyers} buyers{' who share the demand' if demand == 'split' else ''}"
-    return f"{text}. The best of them gains {percent(worst, digits=1)} ({where})."
+    return f"{text}. The best of them gains {percent(worst, digits=1)} ({where}). {_reduced_said(reduced)}"
+
+
+def _reduced_said(case: Case) -> str:
+    """What it is worth to ask for less where theory says that it is."""
+    price, less = (percent(case.lie_gains(less=asked), digits=1) for asked in (False, True))
+    return f"""In a uniform auction that {case.buyers} buyers share, each of whom wants two thirds of the lot, to bid the value for all of
+it is no equilibrium: the last winner's own unserved part sets the price. One who asks for less ({case.asked_for()} of what it wants), while
+the others bid so, gains {less} more than honestly; by another price for all it wants it gains {price}. One who asks for half costs the
+owner {case.owner_loses(HALF).said(" c", per=CENT)} per kWh offered; if all did, the reserve would be the price (*When competition does not
+pay* plays that with two)."""
 
 
 AUDIT: Final = Experiment(
@@ -325,7 +274,9 @@ grey lines are the equilibrium and what it gains.""",
                 "efficiency",
                 "above value",
                 "below reserve",
-                "bidder gains by its best lie, % of honest",
+                "bidder gains by its best bid for all it wants, % of honest",
+                "or for less",
+                "for this part of it",
                 "owner by an invented bid",
                 "owner by a reserve above cost",
                 "at share",
@@ -335,15 +286,17 @@ grey lines are the equilibrium and what it gains.""",
             "0.0 [0.0, 0.0]: on both halves the equilibrium itself was best.",
         ),
     ),
-    method="""Synthetic tapes, spread over the seasons. Every buyer wants every lot whole; for first-price and vickrey also with demand
-split among three and four (`lab/play.py`), two lots in a row, whose equilibrium is derived in `lab/bidding.py`. All bid in
-equilibrium, the reserve is feed-in and wear. *Efficiency*: welfare above the owner's own worth, as a share of the best possible
-allocation. *A bidder's lie*: one buyer goes to another share of the way from the reserve to its equilibrium bid, from 0 to 1.25,
-the best share for each third of its value's range. *The owner's lie*: one more bid just below the best one, after all sealed ones
-are in; the shipped mechanism is asked what it would then have brought. *A reserve above cost*: a share of the way from there to
-the half-hour's price, known to all. The best lie and the best reserve are chosen on every other tape and judged on the rest, and
-the other way round. That no lie gains 2 % holds only where the whole interval is below 2 %; where it is wider, that is said.
-Tapes are those that other experiments draw from the same seed, so they are no independent evidence.""",
+    method="""Synthetic tapes, spread over the seasons. Every buyer wants every lot whole; for first-price, vickrey and uniform also with
+demand split among three and four (`lab/play.py`): two lots in a row, whose equilibrium is derived in `lab/bidding.py`, or one uniform
+lot for two winners, in which values are bid. All bid in equilibrium, if one is known, and the reserve is feed-in and wear. *Efficiency*:
+welfare above the owner's own worth, as a share of the best possible allocation. *A bidder's lie*: one buyer goes to another share of the
+way from the reserve to its equilibrium bid, from 0 to 1.25, the best share for each third of its value's range. In uniform auctions it
+may also ask for a quarter, a half or three quarters of what it wants, with shares from 0.9 to 1.05, and does without the rest ("demand
+reduction": L. Ausubel, P. Cramton, "Demand reduction and inefficiency in multi-unit auctions", 2002). *The owner's lie*: one more bid
+just below the best one, after all sealed ones are in; the shipped mechanism is asked what it would then have brought. *A reserve above
+cost*: a share of the way from there to the half-hour's price, known to all. The best lie and the best reserve are chosen on every other
+tape and judged on the rest, and the other way round. That no lie gains 2 % holds only where the whole interval is below 2 %; where it
+is wider, that is said. Tapes are those that other experiments draw from the same seed, so they are no independent evidence.""",
     said=said,
 )
 EXPERIMENTS: Final = (AUDIT,)

@@ -14,7 +14,7 @@ from lab.income import Sales
 from lab.ledger import TARIFFS, Account, series_of
 from lab.play import Rules
 from lab.scenario import HOMES
-from lab.shown import CENT, Found, bare, cents, legend_below, rational
+from lab.shown import CENT, Found, bare, cents, efficiency, efficient, legend_below, rational
 from lab.tape import TapeLot, recorded_tape
 from lab.welfare import Worth
 from lab.wording import more
@@ -138,7 +138,8 @@ def checks(table: pa.Table) -> list[Check]:
     gained = found["english", long, FAR].over(found["english", short, FAR])
     name = f"english over slow links: closing after {long:,} ms earns more than after {short:,} ms"
     checks.append(Check(name, gained.above_zero, f"{cents(gained)}, {gained.clusters} drawings"))
-    return [*checks, rational(found.values())]
+    calmly = {play: found[play, long, CALM] for play in PLAYS_TRIED}
+    return [*checks, efficient(f"{CALM}, closing after {long:,} ms", calmly), rational(found.values())]
 
 
 def draw(table: pa.Table, canvas: Canvas) -> None:
@@ -184,6 +185,15 @@ def rows(table: pa.Table) -> list[tuple[str, ...]]:
     ]
 
 
+def efficiency_rows(table: pa.Table) -> list[tuple[str, ...]]:
+    """Network by network."""
+    found = read(table)
+    return [
+        (name, *(efficiency(found[play, closing, name]) for closing in _short_and_long() for play in PLAYS_TRIED))
+        for name in NETS
+    ]
+
+
 def _lots(table: pa.Table) -> int:
     """How many were sold in each network, by each mechanism."""
     one = field("play") == PLAYS_TRIED[0], field("closing_ms") == _short_and_long()[0], field("net") == CALM
@@ -214,6 +224,8 @@ before a buyer knows of it. Vickrey lots then earn {earned("vickrey", long, LOSS
 These are {_lots(table):,} lots in {len(found["vickrey", long, CALM].clusters)} drawings: few, so that the intervals' ends are rough."""
 
 
+COLUMNS: Final = tuple(f"{play}, {closing:,} ms" for closing in _short_and_long() for play in PLAYS_TRIED)
+
 NETWORK: Final = Experiment(
     name="network",
     title="What latency and loss cost the owner",
@@ -233,10 +245,17 @@ NETWORK: Final = Experiment(
         TableOf(
             "network",
             "What a network costs against a calm one, c per kWh offered",
-            ("network", *(f"{play}, {closing:,} ms" for closing in _short_and_long() for play in PLAYS_TRIED)),
+            ("network", *COLUMNS),
             rows,
             "Paired on the same lots; 95 % BCa intervals over drawings. Below zero the owner earned more than in the calm network: "
             "bids come in another order there.",
+        ),
+        TableOf(
+            "efficiency",
+            "Efficiency by network",
+            ("network", *COLUMNS),
+            efficiency_rows,
+            "Welfare of owner and buyers, as a share of the best possible.",
         ),
     ),
     method=f"""Of each drawing of the recorded days every {_ordinal("full")} lot (in quick every {_ordinal("quick")}) is sold by the

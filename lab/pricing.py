@@ -14,15 +14,28 @@ from matplotlib.figure import Figure as Canvas
 
 from bess_node.pricing import BySoc, Fixed, Forecast, Pricing
 from bess_node.pricing_optimal import Optimal
-from etp.units import WH_PER_KWH, Micro, MicroPerKwh, Wh, money
+from etp.units import WH_PER_KWH, MicroPerKwh, money
 from lab.drawing import axes_of, look
 from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf, Task
-from lab.income import Sales, earned_micro
-from lab.ledger import TARIFFS, series_of
+from lab.ledger import TARIFFS, Account, series_of
 from lab.play import Rules, played
-from lab.shown import CENT, Found, band, bare, cents, feed_in, legend_below, middle
+from lab.shown import (
+    CENT,
+    Found,
+    aggregators,
+    band,
+    bare,
+    cents,
+    efficiency,
+    efficient,
+    feed_in,
+    legend_below,
+    middle,
+    rational,
+)
 from lab.statistics import Interval
 from lab.tape import Tape, synthetic_tape
+from lab.welfare import Worth
 from lab.wording import more
 
 NAME: Final = "pricing"
@@ -68,26 +81,18 @@ def run(seed: int, number: int, days: int) -> list[Row]:
 
 def _row(tape: Tape, rules: Rules, policy: str, seed: int, number: int) -> Row:
     pricing = POLICIES[policy](tape, TARIFFS.base, seed * 1000 + number)
-    trades = bids = sold = paid = offered = lost = 0
+    account, worth, lost = Account(), Worth(), 0
     for lot, awards in played(tape.lots, rules, pricing, random.Random(f"{seed} {number}")):
-        offered += lot.energy
-        for award in awards:
-            trades, bids = trades + 1, bids + award.bid.arrival
-            sold, paid = sold + award.energy, paid + money(award.paid, award.energy)
-            lost += money(MicroPerKwh(max(0, TARIFFS.base - award.paid)), award.energy)
-    sales = Sales(trades, Wh(sold), Micro(paid))
+        account.add(lot, awards)
+        worth.add(lot, awards, rules, TARIFFS.base)
+        lost += sum(money(MicroPerKwh(max(0, TARIFFS.base - award.paid)), award.energy) for award in awards)
     return {
         "reserve": policy,
         "play": rules.play,
         "buyers": rules.buyers,
         "cluster": number,
-        "lots": len(tape.lots),
-        "offered_wh": offered,
-        "trades": trades,
-        "bids": bids,
-        "sold_wh": sold,
-        "paid_micro": paid,
-        "earned_micro": int(earned_micro(sales, Wh(offered), TARIFFS)),
+        **account.row(TARIFFS),
+        **worth.row(),
         "lost_micro": lost,
     }
 
@@ -114,7 +119,11 @@ def checks(table: pa.Table) -> list[Check]:
     losses = {policy: _lost(table, policy) for policy in POLICIES}
     text = ", ".join(f"{policy} {lost / CENT:.3f}" for policy, lost in losses.items()) + LOST
     made.append(Check("what is never below feed-in and wear loses nothing", not any(map(losses.get, SAFE)), text))
-    return [*made, Check("who forgets wear sells at a loss, and it shows", losses[FORGOTTEN] > 0, text)]
+    made.append(Check("who forgets wear sells at a loss, and it shows", losses[FORGOTTEN] > 0, text))
+    ways = {f"{play}, {aggregators(buyers)}": found["fixed", play, buyers] for play in PLAYS for buyers in COUNTS}
+    unwise = [series for (policy, *_), series in found.items() if policy not in SAFE]
+    wise = [series for (policy, *_), series in found.items() if policy in SAFE]
+    return [*made, efficient("fixed", ways), rational(wise, unwise)]
 
 
 def _little(found: Found, play: str, buyers: int) -> Check:
@@ -150,6 +159,7 @@ def rows(table: pa.Table) -> list[tuple[str, ...]]:
             *(middle(found[policy, play, buyers]) for buyers in COUNTS),
             *(_more(found, policy, play, buyers) for buyers in COUNTS),
             f"{found[policy, play, 2].share_sold():.0%}",
+            *(efficiency(found[policy, play, buyers]) for buyers in COUNTS[:2]),
         )
         for play in PLAYS
         for policy in POLICIES
@@ -167,6 +177,9 @@ def said(table: pa.Table) -> str:
     def over(policy: str, buyers: int) -> Interval:
         return found[policy, "vickrey", buyers].over(found["fixed", "vickrey", buyers])
 
+    def reached(policy: str, buyers: int) -> str:
+        return efficiency(found[policy, "vickrey", buyers])
+
     one, two, four, ten = (over(KNOWN, buyers) for buyers in COUNTS)
     second = found["fixed", "vickrey", 2].over(found["fixed", "vickrey", 1])
     sold, fixed = (found[policy, "vickrey", 2].share_sold() for policy in ("forecast", "fixed"))
@@ -178,8 +191,10 @@ fixed reserve earns the owner {more(second)} than one.
 Where the price is not known and only the node's own trades teach it, the optimal reserve earns {more(taught[0])} than the fixed one
 with one buyer, {more(taught[1])} with two and {more(taught[2])} with four. {trying(*taught[1:])}
 The *forecast* policy asks for what the hour last brought: with two buyers it sells {sold:.0%} of what is offered, the fixed reserve
-{fixed:.0%}, and earns {more(over("forecast", 2))}. To forget wear earns {more(over(FORGOTTEN, 1))} with one buyer, who pays the reserve
-and no more.
+{fixed:.0%}, and earns {more(over("forecast", 2))}. What a reserve keeps from a buyer who would pay its cost is
+welfare lost: of all that could be had the fixed reserve reaches {reached("fixed", 1)} with one buyer and {reached("fixed", 2)} with two,
+the optimal one, prices known, {reached(KNOWN, 1)} and {reached(KNOWN, 2)}, and *forecast* {reached("forecast", 1)} and
+{reached("forecast", 2)}. To forget wear earns {more(over(FORGOTTEN, 1))} with one buyer, who pays the reserve and no more.
 
 All of this is against buyers who do not try to teach the battery a low reserve. A lone buyer that stayed out or bid low for that sake
 would take part of what a learning reserve earns back."""
@@ -227,9 +242,11 @@ and much surer (table below). The axis does not begin at 0.""",
                 *(f"{n} buyers" for n in COUNTS),
                 *(f"over fixed, {n}" for n in COUNTS),
                 "sold with 2",
+                *(f"efficiency, {n}" for n in COUNTS[:2]),
             ),
             rows,
-            "95 % BCa intervals of paired differences; a tape is a cluster, since a policy that learns ties its days together.",
+            "95 % BCa intervals of paired differences; a tape is a cluster, since a policy that learns ties its days together. "
+            "Efficiency: welfare of owner and buyers, as a share of the best possible.",
         ),
     ),
     method="""Parts of synthetic years, spread over the seasons (`lab/synthetic.py`), a home's lots (`lab/tape.py`), buyers in equilibrium

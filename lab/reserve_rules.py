@@ -16,13 +16,17 @@ from lab.shown import (
     DRAWINGS,
     SEALED,
     Found,
+    aggregators,
     band,
     bare,
     cents,
+    efficiency,
+    efficient,
     feed_in,
     gains,
     legend_below,
     middle,
+    rational,
 )
 from lab.statistics import Interval
 from lab.tape import recorded_tape
@@ -31,6 +35,8 @@ from lab.wording import more
 SIZES: Final[dict[Scale, tuple[int, int]]] = {"quick": (1, 6), "full": (10, 10)}
 SELLING: Final = ("fixed", "soc", "forecast", "prices less margin", "best flat price", BEST)
 """Rules that leave the buyers a part; one that sold nothing with two buyers would fail."""
+UNWISE: Final = "soc"
+"""Asks for less than feed-in and wear when the battery is nearly full."""
 RULES: Final = (*SELLING[:3], "prices", *SELLING[3:])
 NEXT_TO_NOTHING: Final = 0.001
 """Of what is offered: one margin in some ten thousand rounds to 0 µ, and its buyer may pay the whole price."""
@@ -53,7 +59,7 @@ def read(table: pa.Table) -> Found:
 
 
 def checks(table: pa.Table) -> list[Check]:
-    """Competition adds to every rule but the one that asks for all that energy is worth."""
+    """Competition adds to every rule but the one that asks for all that energy is worth; a reserve at cost wastes nothing."""
     found = read(table)
     checks = [
         gains(f"reserve {reserve}: two aggregators earn more than one", *_pair(found, reserve), unit=DRAWINGS)
@@ -65,7 +71,13 @@ def checks(table: pa.Table) -> list[Check]:
         asks_all.share_sold() < NEXT_TO_NOTHING,
         f"{asks_all.share_sold():.3%} sold, income {cents(asks_all.income())}",
     )
-    return [*checks, none]
+    ways = {aggregators(buyers): found["fixed", buyers] for buyers in COUNTS}
+    return [*checks, none, efficient("a reserve of feed-in and wear", ways), _rational(found)]
+
+
+def _rational(found: Found) -> Check:
+    unwise = [series for (reserve, _), series in found.items() if reserve == UNWISE]
+    return rational((series for (reserve, _), series in found.items() if reserve != UNWISE), unwise)
 
 
 def _pair(found: Found, reserve: str) -> tuple[Series, Series]:
@@ -92,6 +104,7 @@ def rows(table: pa.Table) -> list[tuple[str, ...]]:
             *(middle(found[reserve, buyers]) for buyers in COUNTS),
             f"{found[reserve, 2].share_sold():.0%}",
             bare(found[reserve, 2].over(found[reserve, 1])),
+            *(efficiency(found[reserve, buyers]) for buyers in COUNTS[:2]),
         )
         for reserve in RULES
     ]
@@ -113,6 +126,10 @@ the battery is nearly full, which is below feed-in and wear: with one buyer it e
 fixed reserve, with two {more(found["soc", 2].over(found["fixed", 2]))}; its incomes are {middle(found["soc", 1])} and
 {middle(found["soc", 2])} c, where feeding in earns {TARIFFS.feed_in / CENT:.2f} c.
 
+What a good reserve brings its owner is taken from the whole, where it keeps energy from a buyer: with one buyer the fixed reserve
+reaches {efficiency(found["fixed", 1])} of the best welfare and *{alone}* {efficiency(found[alone, 1])}, with two
+{efficiency(found["fixed", 2])} and {efficiency(found[alone, 2])}.
+
 No buyer here bids low today to be asked less tomorrow, as a lone one might where the rule learns (*forecast*)."""
 
 
@@ -123,6 +140,8 @@ def _substitutes(fixed: Interval, clever: Interval) -> str:
     part = "partly" if clever.low > 0 else "wholly, as far as these drawings tell,"
     return f"A good reserve and a second buyer are {part} substitutes."
 
+
+EFFICIENCIES: Final = tuple(f"efficiency, {buyers}" for buyers in COUNTS[:2])
 
 RESERVE_RULES: Final = Experiment(
     name="reserves",
@@ -136,9 +155,9 @@ RESERVE_RULES: Final = Experiment(
         TableOf(
             "reserves",
             "Income by reserve rule, c per kWh offered",
-            ("reserve", *(f"{buyers} buyers" for buyers in COUNTS), "sold with 2", "2 over 1"),
+            ("reserve", *(f"{buyers} buyers" for buyers in COUNTS), "sold with 2", "2 over 1", *EFFICIENCIES),
             rows,
-            "95 % BCa intervals.",
+            "95 % BCa intervals. Efficiency: welfare of owner and buyers, as a share of the best possible.",
         ),
     ),
     method="""The rules of `--pricing` (`bess_node/pricing.py`) on the tapes of `competition`, and three that know more than a

@@ -70,7 +70,8 @@ prices are decided by `market`, bids are made by the shipped strategies up to a 
 equilibrium (`lab/bidding.py`: Vickrey 1961; Weber 1983; Krishna, *Auction Theory*, ch. 2 and 15), which supposes that
 buyers know how many they are and how margins are spread. One case has no closed form: with demand split among 3, 5, 7
 or 9 buyers, whoever wins the last part of a uniform lot sets the price itself and would do better to bid less than its
-value. Values are bid all the same (hollow markers, * in the table), which flatters uniform there.
+value, or to ask for less than it wants (*What the mechanisms do to those who use them*). Values are bid all the same (hollow markers,
+* in the table), which flatters uniform there.
 
 *Efficiency* is the welfare of the sales above what the energy is worth to its owner, as a share of the best possible allocation of the
 same demand to the same buyers.

@@ -45,6 +45,8 @@ class Seat:
     rng: random.Random
     limit: Limit | None = None
     """Bids as if a kWh were worth that much to it; None: its value."""
+    asks: float = 1.0
+    """Of what it wants of a lot, above 0, at most 1: so much it asks for, and leaves it at that."""
     value: MicroPerKwh = MicroPerKwh(0)
     wants: Wh = Wh(0)
     """Of this half-hour's lot."""
@@ -90,9 +92,10 @@ def honest(mechanism: str, factor: float = 1.0) -> Limit:
     return limit
 
 
-def in_equilibrium(mechanism: str, factor: float = 1.0) -> Seat:
-    """A seat that bids as theory says (`lab.bidding`), or so much of the way to it."""
-    return Seat(STRATEGIES[PLAYS[mechanism].strategy].fresh(), random.Random(0), honest(mechanism, factor))
+def in_equilibrium(mechanism: str, factor: float = 1.0, asks: float = 1.0) -> Seat:
+    """A seat that bids as theory says (`lab.bidding`), or so much of the way to it, for what it wants or a part of that."""
+    strategy = STRATEGIES[PLAYS[mechanism].strategy].fresh()
+    return Seat(strategy, random.Random(0), honest(mechanism, factor), asks)
 
 
 def gain(value: MicroPerKwh, award: Award) -> Micro:
@@ -118,8 +121,9 @@ def contest(
     mechanism, number = MECHANISMS[rules.play], 0
     for period, lot in enumerate(lots):
         each = rules.wanted(lot.energy)
-        first.value, first.wants = lot.values[0], each
-        wants, left, sales = dict.fromkeys(range(rules.buyers), each), lot.energy, list[Sale]()
+        first.value, first.wants = lot.values[0], Wh(max(1, round(each * first.asks)))
+        wants = dict.fromkeys(range(rules.buyers), each) | {0: first.wants}
+        left, sales = lot.energy, list[Sale]()
         while left > 0 and wants:
             number += 1
             count = -(-left // each)

@@ -62,19 +62,24 @@ EFFICIENT: Final = 0.98
 """Of the best welfare. Values nearer than the increment may go to the second in an english auction, and a late bid counts nowhere."""
 
 
-def rational(found: Iterable[Series]) -> Check:
-    """That nobody loses by a sale, whoever it was."""
-    sold = list(found)
-    dear, cheap = sum(series.too_dear for series in sold), sum(series.too_cheap for series in sold)
-    said = f"{dear} of {sum(series.trades for series in sold):,} awards above the winner's value, {cheap} below feed-in and wear"
-    return Check(
-        "nobody pays more than its value, and no owner gets less than feed-in and wear", dear + cheap == 0, said
-    )
+RATIONAL: Final = "nobody pays more than its value, and no owner gets less than feed-in and wear"
+
+
+def rational(found: Iterable[Series], unwise: Iterable[Series] = ()) -> Check:
+    """That nobody loses by a sale, whoever it was; of `unwise` rules, which sell below cost, the owner's loss is told, not judged."""
+    sold, below = list(found), list(unwise)
+    dear, cheap = sum(series.too_dear for series in (*sold, *below)), sum(series.too_cheap for series in sold)
+    trades = sum(series.trades for series in (*sold, *below))
+    said = f"{dear:,} of {trades:,} awards above the winner's value, {cheap:,} below feed-in and wear"
+    if not below:
+        return Check(RATIONAL, dear + cheap == 0, said)
+    name = f"{RATIONAL}, but by a rule of its own that asks for less"
+    return Check(name, dear + cheap == 0, f"{said}; by such rules {sum(series.too_cheap for series in below):,}")
 
 
 def efficient(name: str, ways: Mapping[str, Series]) -> Check:
-    """That energy goes to who values it most, or nearly so."""
-    shares = {way: series.efficiency() for way, series in ways.items()}
+    """That energy goes to who values it most, or nearly so, wherever there is welfare to be had. Raises ValueError: nowhere."""
+    shares = {way: series.efficiency() for way, series in ways.items() if series.best}
     least = min(shares, key=lambda way: shares[way])
     said = f"least with {least}: {shares[least]:.2%}"
     return Check(f"{name}: at least {EFFICIENT:.0%} of the best welfare", shares[least] >= EFFICIENT, said)

@@ -13,7 +13,7 @@ from lab.drawing import LOOKS, axes_of
 from lab.experiment import Check, Experiment, Figure, Row, Scale, TableOf
 from lab.ledger import Way, drawings, rows_of, series_of
 from lab.play import Rules
-from lab.shown import CENT, Found, band, bare, cents, legend_below, middle, rational
+from lab.shown import CENT, Found, band, bare, cents, efficiency, efficient, legend_below, middle, rational
 from lab.tape import Making, recorded_tape
 from lab.wording import more
 
@@ -79,6 +79,8 @@ def checks(table: pa.Table) -> list[Check]:
     worst = max(costs, key=lambda step: abs(costs[step]))
     said = f"at most {costs[worst]:.0%} of itself against {INCREMENTS[0]:g} c/kWh: that of {worst:g} c/kWh"
     checks.append(Check("no increment costs more than itself", abs(costs[worst]) <= 1, said))
+    patient = {play: found[play, NEAR, last, usual] for play in AUCTIONS}
+    checks.append(efficient(f"{NEAR}, closing after {last:,} ms", patient))
     return [*checks, rational(found.values())]
 
 
@@ -106,7 +108,7 @@ def closing_rows(table: pa.Table) -> list[tuple[str, ...]]:
     """Income by closing time."""
     found = read(table)
     return [
-        (delay, str(ms), *(middle(found[play, delay, ms, 0.25]) for play in AUCTIONS))
+        (delay, str(ms), *(shown(found[play, delay, ms, 0.25]) for shown in (middle, efficiency) for play in AUCTIONS))
         for delay in DELAYS
         for ms in CLOSINGS_MS
     ]
@@ -119,7 +121,8 @@ def increment_rows(table: pa.Table) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for increment in INCREMENTS:
         series = found["english", NEAR, 0, increment]
-        rows.append((f"{increment:g}", middle(series), bare(fine.over(series)), f"{series.bids_per_trade():.1f}"))
+        cells = middle(series), bare(fine.over(series)), f"{series.bids_per_trade():.1f}", efficiency(series)
+        rows.append((f"{increment:g}", *cells))
     return rows
 
 
@@ -160,14 +163,14 @@ TIMING: Final = Experiment(
         TableOf(
             "closing",
             "Income by closing time, c per kWh offered",
-            ("one way", "ms", *AUCTIONS),
+            ("one way", "ms", *AUCTIONS, *(f"efficiency, {play}" for play in AUCTIONS)),
             closing_rows,
-            "Increment 0.25 c.",
+            "Increment 0.25 c. Efficiency: welfare of owner and buyers, as a share of the best possible.",
         ),
         TableOf(
             "increments",
             "English: cost of the increment, c per kWh offered",
-            ("increment, c", "income", "cost", "bids per lot sold"),
+            ("increment, c", "income", "cost", "bids per lot sold", "efficiency"),
             increment_rows,
             "Bids up to the winning one; cost against the finest increment, paired.",
         ),

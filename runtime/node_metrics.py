@@ -122,7 +122,9 @@ GAUGES: Final[Mapping[str, Metric]] = {
     "queues.journal": Metric(
         "etp_journal_waiting_rows", "", "Rows and bids that are not on their way to the disk yet."
     ),
-    "settlement.settlement_age_s": Metric("etp_settlement_oldest_age_seconds", "", "Age of the oldest trade that is not on the chain yet."),
+    "settlement.settlement_age_s": Metric(
+        "etp_settlement_oldest_age_seconds", "", "Age of the oldest trade that is not on the chain yet."
+    ),
     "settlement.unsettled_micro": Metric(
         "etp_settlement_unsettled_micro", "", "What buyers owe and is not on the chain, µ."
     ),
@@ -166,7 +168,10 @@ DERIVED: Final[Mapping[str, tuple[Literal["counter", "gauge", "histogram"], Metr
     "failed": ("gauge", Metric("etp_battery_failed", "", "1 while the battery has failed.")),
     "alarm": ("gauge", Metric("etp_settlement_alarm", "", "1 while payment needs its operator.")),
     "rpc": ("gauge", Metric("etp_rpc_up", "rpc", "1 while the RPC of that number is asked.")),
-    "known": ("gauge", Metric("etp_batteries_known", "", "Batteries in the directory that are shown: the first 64 of up to 4,096.")),
+    "known": (
+        "gauge",
+        Metric("etp_batteries_known", "", "Batteries in the directory that are shown: the first 64 of up to 4,096."),
+    ),
     "connected": ("gauge", Metric("etp_batteries_connected", "", "Those of them with a session.")),
     "offset": (
         "gauge",

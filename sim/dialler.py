@@ -39,6 +39,7 @@ class Dialler:
         self._began_s: dict[Target, float] = {}
         self._targets: dict[End, Target] = {}
         node.ended = self._ended
+        node.beside.append(self._dials)
 
     def heard(self, event: Event, now: Now) -> None:
         """What discovery says."""

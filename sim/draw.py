@@ -14,6 +14,7 @@ from etp.codes import Role
 from etp.discovery_limits import DiscoveryLimits
 from etp.limits import Limits
 from etp.units import MICRO_PER_CENT
+from runtime.days import AGILE_2020_05, PriceSeries
 from sim.byzantine import HOSTILE
 from sim.faults import WEATHER, Fault
 from sim.network import Weather
@@ -38,9 +39,17 @@ REAL_SIGNATURES: Final = 0.18
 """Share of markets whose signatures a chain can verify: those in `signed`, 15 % of all, are paid there."""
 SEEN_THROUGH: Final = 0.6
 """Of them so many are waited for whatever their mode: a trade is held, defaulted and paid long after it was made."""
+OPTIMAL: Final = 1 / 6
+"""Share of batteries that learn the reserve which earns most."""
+TAPES: Final = 0.1
+"""Share of markets with recorded prices, by which all buyers value energy, and some batteries their reserve."""
+BY_PRICES: Final = 0.4
+"""Share of batteries, where there are such prices, that never sell below them."""
 MECHANISMS: Final = get_args(BessSettings.model_fields["mechanism"].annotation)
 MORNING_S: Final = 1_750_060_800.0
 """Market time at which all markets begin: eight o'clock of a day in June, unix s."""
+TAPE: Final = PriceSeries(MORNING_S, AGILE_2020_05.values)
+"""Two recorded days, beginning then."""
 STRATEGIES: Final = get_args(AggregatorSettings.model_fields["strategy"].annotation)
 
 
@@ -63,7 +72,7 @@ def scenario(seed: int, mode: Mode | None = None) -> Scenario:
     rng = Random(seed)
     drawn: Mode = "liveness" if rng.random() < 1 / 3 else "safety"
     batteries, buyers, chaos_s = _sizes(rng)
-    plan = _plan(rng, seed, batteries, buyers, chaos_s)
+    plan = _priced(Random(f"prices {seed}"), _plan(rng, seed, batteries, buyers, chaos_s))
     if min(batteries, buyers) >= WHOLE_TOWN[0]:
         drawn, plan = "safety", replace(plan, hashed=True)  # to wait for its end, or to pay on a chain, takes minutes
     if plan.may_settle and _is(Random(f"seen through {seed}"), SEEN_THROUGH):
@@ -119,6 +128,35 @@ def _plan(rng: Random, seed: int, batteries: int, buyers: int, chaos_s: float) -
             )
         },
     )
+
+
+def _priced(rng: Random, plan: Plan) -> Plan:
+    """The same market, but that some batteries learn their reserve, and that in some there are recorded prices.
+
+    Who sells by these prices sells to buyers that keep no margin: nobody values energy higher.
+    """
+    recorded = _is(rng, TAPES)
+    policies = {each.device_id: "optimal" for each in plan.batteries if _is(rng, OPTIMAL)}
+    if not recorded:
+        batteries = tuple(_sold_by(each, policies.get(each.device_id)) for each in plan.batteries)
+        return replace(plan, batteries=batteries)
+    policies |= {each.device_id: "prices" for each in plan.batteries if _is(rng, BY_PRICES)}
+    return replace(
+        plan,
+        batteries=tuple(_sold_by(each, policies.get(each.device_id)) for each in plan.batteries),
+        buyers=tuple(each.model_copy(update=_by_the_tape(rng)) for each in plan.buyers),
+        series=TAPE,
+    )
+
+
+def _by_the_tape(rng: Random) -> dict[str, float | None]:
+    """What a buyer that knows recorded prices keeps of them, and wants in a half-hour."""
+    return {"margin": rng.choice((0.0, 0.0, 30.0)), "period_kwh": rng.choice((None, None, 3.0))}
+
+
+def _sold_by(battery: BessSettings, policy: str | None) -> BessSettings:
+    """A battery with another way to its reserve, if one is named."""
+    return battery if policy is None else battery.model_copy(update={"pricing": policy})
 
 
 def _price(rng: Random, low: int, high: int, step: int) -> float:

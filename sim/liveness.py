@@ -1,6 +1,6 @@
 """After the chaos a healthy market must finish: no promise open, no energy reserved, no exposure, demand met where supply remains.
 
-What could still be traded is asked of the cores themselves: what a buyer wants, what a battery offers and asks.
+What could still be traded is asked of the cores themselves (`sim.asking`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from aggregator_node.buyer import Buyer
 from bess_node.desk import Desk
-from etp.units import MicroPerKwh
+from sim.asking import would_trade
 from sim.invariants import Violation
 from sim.network import Weather
 from sim.node import Node
@@ -71,15 +71,9 @@ def _late(node: Node[Desk] | Node[Buyer], said: str) -> Violation:
 
 
 def _would_trade(world: World, battery: Node[Desk], buyer: Node[Buyer]) -> bool:
-    """Whether a battery offers what a buyer wants, at a price that its strategy comes to."""
-    desk, settings = battery.core, world.settings(battery)
-    _, offered = desk.quote()
-    lot = desk.view()
-    reserve = lot["reserve_micro_per_kwh"]
-    if offered <= 0 or reserve is None or settings.hide_reserve or world.settings(buyer).strategy == "intelligent":
+    """Whether a battery offers what a buyer wants, at a price that its strategy comes to, by their own word."""
+    settings = world.settings(battery)
+    if settings.hide_reserve or world.settings(buyer).strategy == "intelligent":
         return False  # who must guess the reserve, or may hope for a better hour, need not buy
-    known = [each.reliability for each in buyer.core.directory if each.device_id == battery.device_id]
-    most = MicroPerKwh(int(buyer.core.worth.at(buyer.clock.monotonic_s) * min(known, default=1.0)))
-    wanted = buyer.core.portfolio.wanted(offered, most)
-    least = min(offered, round(settings.min_lot_kwh * 1000))
-    return most >= int(str(reserve)) and wanted >= least
+    _, offered = battery.core.quote()
+    return offered > 0 and would_trade(settings, battery, buyer)

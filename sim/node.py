@@ -180,6 +180,8 @@ class Node(Generic[C]):
         self.ended: Callable[[End, Now], None] | None = None
         self.on_quiet: Callable[[], None] | None = None
         """Called once when no commit is on its way."""
+        self.beside: list[object] = []
+        """What this life has beside its core, and what of it is bounded: its dials."""
         self._watch: Watcher | None = None
         self._timer_s = float("inf")
         self.late_s = 0.0
@@ -217,7 +219,7 @@ class Node(Generic[C]):
         self.life += 1
         self.alive = True
         self._timer_s = float("inf")
-        self.dirty = []
+        self.dirty, self.beside = [], []
         for end in self.ghosts:
             end.link.network.hang_up(end)
         self.ghosts = []
@@ -313,7 +315,7 @@ class Node(Generic[C]):
         """Let who looks on see how much each of its tables holds."""
         if self._watch is None or not self.alive:
             return
-        tables: list[object] = [self.core, self.profile, self.roster]
+        tables: list[object] = [self.core, self.profile, self.roster, *self.beside]
         if self.station is not None:
             tables.append(self.station.core)
         if self.payment is not None:

@@ -1,6 +1,6 @@
 """A simulated market read when it has stopped: its journals as the invariants want them, and one digest of all of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from bess_node.pricing import Context
 from bess_node.settings import BessSettings
 from bess_node.supply import supply_wh
 from etp.units import WH_PER_KWH, MicroPerKwh, MonotonicS, Wh
+from runtime.days import PriceSeries
 from runtime.settings import market_clock
 from sim.invariants import BatteryBooks, Books, BuyerBooks, Stock
 from sim.node import Node
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 FIRM: Final = frozenset({"fixed", "soc"})
-"""Policies whose dearest reserve is that of an empty battery; the others learn, or follow a series."""
+"""Policies whose dearest reserve is that of an empty battery, and whose least that of a full one."""
+RECORDED: Final = frozenset({"prices", "optimal"})
+"""Policies that go up to the recorded price at most, where there is one; `forecast`, and `optimal` without it, go wherever sales do."""
 WORST_CLOCK_US: Final = 10_000_000
 """A row's time may be behind true time by as much as clocks are ever set back, µs: meanwhile the sun shines."""
 
@@ -40,16 +43,15 @@ def books_of(world: "World") -> Books:
 
 def _battery(world: "World", node: Node[Desk]) -> BatteryBooks:
     settings, rules = world.settings(node), rules_of(world.settings(node))
-    full = Context(1.0, 0.0)
     return BatteryBooks(
         settings.device_id,
         node.disk.rows,
         node.disk.bids,
-        pricing_of(settings, world.plan.series).reserve(full) if settings.pricing != "prices" else rules.increment,
+        min(_reserves(settings, world.plan.series)),
         settings.mechanism,
         _supply(world, settings),
         increment=rules.increment,
-        dearest=_dearest(settings),
+        dearest=_dearest(settings, world.plan.series),
         min_lot=rules.min_lot,
         signed=settings.profile == "signed",
         settles=world.plan.pays is not None,
@@ -57,8 +59,24 @@ def _battery(world: "World", node: Node[Desk]) -> BatteryBooks:
     )
 
 
-def _dearest(settings: BessSettings) -> MicroPerKwh | None:
-    return pricing_of(settings, None).reserve(Context(0.0, 0.0)) if settings.pricing in FIRM else None
+def _reserves(settings: BessSettings, series: PriceSeries | None) -> Iterator[MicroPerKwh]:
+    """What a battery that is full and has sold nothing asks, at each recorded price that its policy follows."""
+    if settings.pricing != "prices":
+        yield pricing_of(settings, series).reserve(Context(1.0, 0.0))
+        return
+    assert series is not None, "without a series such a battery does not start"
+    policy = pricing_of(settings, series)
+    for step in range(len(series.values)):
+        yield policy.reserve(Context(1.0, series.start_s + step * series.step_s))
+
+
+def _dearest(settings: BessSettings, series: PriceSeries | None) -> MicroPerKwh | None:
+    """The most that a battery ever asks; None: nobody knows."""
+    if settings.pricing in FIRM:
+        return pricing_of(settings, None).reserve(Context(0.0, 0.0))
+    if settings.pricing in RECORDED and series is not None:
+        return max(_reserves(settings.model_copy(update={"pricing": "prices"}), series))
+    return None
 
 
 def stock_of(settings: BessSettings) -> Stock | None:

@@ -6,7 +6,7 @@ from typing import Final
 from sim.byzantine import HOSTILE
 from sim.invariants import INVARIANTS
 from tools.generated import ROOT, main, table
-from tools.mutants import mutants
+from tools.mutants import MUTANTS, REGRESSIONS, Mutant, mutants
 
 PAGE: Final = ROOT / "docs" / "mutants.md"
 
@@ -30,11 +30,19 @@ def peers() -> str:
 
 def planted() -> str:
     """Name of each bug, what it does, and what finds it."""
-    rows = [(f"`{each.name}`", each.title, " or ".join(f"`{name}`" for name in each.invariants)) for each in mutants()]
-    return table(("mutant", "the bug", "found by"), rows)
+    return table(("mutant", "the bug", "found by"), map(_row, mutants(MUTANTS)))
 
 
-PARTS: Final = {"invariants": invariants, "peers": peers, "planted": planted}
+def regressions() -> str:
+    """The same of bugs that were once ours; each is found in the market that is kept of it."""
+    return table(("regression", "the bug", "found by"), map(_row, mutants(REGRESSIONS)))
+
+
+def _row(planted: Mutant) -> tuple[str, str, str]:
+    return f"`{planted.name}`", planted.title, " or ".join(f"`{name}`" for name in planted.invariants)
+
+
+PARTS: Final = {"invariants": invariants, "peers": peers, "planted": planted, "regressions": regressions}
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """Does the simulator bite? Plants one bug after the other into a copy of the code and runs seeds until an invariant breaks.
 
 Each patch of tests/sim/mutants says in its head what it breaks and by which invariant that must be found; a minute of one core
-is all it gets. Status 1 where one survives, is found by another invariant, or does not apply any more.
+is all it gets. Those of tests/sim/regressions were once bugs of ours: each must be found in the market that is kept beside it.
+Status 1 where one survives, is found by another invariant, or does not apply any more.
 """
 
 import argparse
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +23,9 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 MUTANTS = ROOT / "tests" / "sim" / "mutants"
+REGRESSIONS = ROOT / "tests" / "sim" / "regressions"
+PAGE = ROOT / "docs" / "mutants.md"
+PAGE_BEGINS, PAGE_ENDS = "<!-- measured: mutants -->", "<!-- measured end -->"
 PACKAGES = ("etp", "market", "runtime", "contracts", "bess_node", "aggregator_node", "sim")
 """What the simulator runs."""
 NEEDED = ("*.py", "*.json", "*.so")
@@ -33,18 +39,21 @@ MARK = "Invariant: "
 SEEK = """
 import json, sys, time
 from itertools import count
-from sim.io.cashier import Cashier
-from sim.run import run
+from pathlib import Path
+from sim.draw import scenario
+from sim.io.campaign import played
+from sim.kept import read
 began = time.process_time()
-for seed in count():
+kept = [read(Path(path).read_text()) for path in sys.argv[2:]]
+for drawn in kept or map(scenario, count()):
     if time.process_time() - began > float(sys.argv[1]):
         break
-    found = run(seed, settle=Cashier).violations
+    found = played(drawn).violations
     if found:
-        print(json.dumps([seed, time.process_time() - began, *found[0]]))
+        print(json.dumps([drawn.seed, time.process_time() - began, *found[0]]))
         break
 """
-"""The seeds of the simulator from 0 on, as `etp sim` plays them, until one is broken."""
+"""The market that is kept, or the seeds of the simulator from 0 on, as `etp sim` plays them, until one is broken."""
 
 
 class PatchError(Exception):
@@ -68,6 +77,8 @@ class Mutant:
     invariants: tuple[str, ...]
     """Any of these is right: which one is broken first is a matter of chance."""
     hunks: tuple[Hunk, ...]
+    kept: Path | None = None
+    """The one market in which it is looked for (`sim.kept`); None: seeds."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +97,9 @@ class Verdict:
         return self.invariant in self.mutant.invariants
 
 
-def mutants(folder: Path = MUTANTS) -> list[Mutant]:
-    """All of them, by name."""
-    return [mutant(path) for path in sorted(folder.glob("*.patch"))]
+def mutants(*folders: Path) -> list[Mutant]:
+    """All of them, by folder and name."""
+    return [mutant(path) for folder in folders or (MUTANTS, REGRESSIONS) for path in sorted(folder.glob("*.patch"))]
 
 
 def mutant(path: Path) -> Mutant:
@@ -97,7 +108,10 @@ def mutant(path: Path) -> Mutant:
     hunks = tuple(_hunks(diff))
     if not named.startswith(MARK) or not hunks:
         raise PatchError(f"{path.name} begins with a title, then {MARK!r} and a name, then a unified diff")
-    return Mutant(path.stem, title, tuple(named.removeprefix(MARK).split(", ")), hunks)
+    kept = path.with_suffix(".json")
+    return Mutant(
+        path.stem, title, tuple(named.removeprefix(MARK).split(", ")), hunks, kept if kept.is_file() else None
+    )
 
 
 def _hunks(diff: Iterable[str]) -> Iterator[Hunk]:
@@ -143,17 +157,17 @@ def hunt(planted: Mutant, limit_s: float = LIMIT_S) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="etp-mutant-") as folder:
         root = copied(Path(folder))
         apply(planted, root)
-        found = _seek(root, limit_s)
+        found = _seek(root, limit_s, planted.kept)
     if found is None:
         return Verdict(planted, seconds=limit_s)
     seed, seconds, invariant, device_id, said = found
     return Verdict(planted, invariant, seed, seconds, f"{device_id}: {said}")
 
 
-def _seek(root: Path, limit_s: float) -> list[Any] | None:
+def _seek(root: Path, limit_s: float, kept: Path | None) -> list[Any] | None:
     """Seed, seconds and the first violation of a run in another process; None: there was none."""
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-c", SEEK, str(limit_s)]
+    command = [sys.executable, "-c", SEEK, str(limit_s), *([str(kept)] if kept is not None else [])]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter, on our own copy
             command,
@@ -190,16 +204,70 @@ def table(verdicts: Sequence[Verdict]) -> str:
     )
 
 
+def measured(verdicts: Sequence[Verdict], command: str) -> str:
+    """What the page says of a run: what was run and on what, and the table."""
+    bitten, seconds = sum(each.bites for each in verdicts), sum(each.seconds for each in verdicts)
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - git, wherever it is
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} processors, load {os.getloadavg()[1]:.1f}"
+    said = f"`{command}` at `{commit or 'no commit'}`: {bitten} of {len(verdicts)} found, {seconds:.0f} s of CPU time ({machine})."
+    lines = ["| mutant | looked for in | broke | at seed | CPU s |", "| --- | --- | --- | --: | --: |"]
+    for each in verdicts:
+        where = "seeds" if each.mutant.kept is None else "its market"
+        seed = "" if each.seed is None else each.seed
+        lines.append(
+            f"| `{each.mutant.name}` | {where} | `{each.invariant or 'SURVIVED'}` | {seed} | {each.seconds:.1f} |"
+        )
+    return "\n".join([said, "", *lines])
+
+
+def put_on_page(text: str, told: str) -> str:
+    """The page with the last run's words between its marks. Raises ValueError where these are not there."""
+    before, begins, rest = text.partition(PAGE_BEGINS)
+    _, ends, after = rest.partition(PAGE_ENDS)
+    if not begins or not ends:
+        raise ValueError(f"the page has no part between {PAGE_BEGINS} and {PAGE_ENDS}")
+    return f"{before}{begins}\n\n{told}\n\n{ends}{after}"
+
+
+def renewed(text: str, told: str) -> str:
+    """The page with the lines of a run of some in place of theirs, and that run named after the one of all.
+
+    Raises ValueError where a line, or the count of what was found, is not there.
+    """
+    _, _, rest = text.partition(PAGE_BEGINS)
+    before, *lines = rest.partition(PAGE_ENDS)[0].strip().splitlines()
+    said, *fresh = told.splitlines()
+    for line in fresh[3:]:
+        place = next((at for at, old in enumerate(lines) if old.split("|")[1:2] == line.split("|")[1:2]), None)
+        if place is None:
+            raise ValueError(f"the page has no line for {line.split('|')[1].strip()}; run all of them")
+        lines[place] = line
+    names = {each.name: each.invariants for each in mutants()}
+    rows = [[cell.strip(" `") for cell in line.split("|")] for line in lines[3:]]
+    found = sum(row[3] in names.get(row[1], ()) for row in rows)
+    head = re.sub(r": \d+ of \d+ found", f": {found} of {len(rows)} found", before)
+    return put_on_page(text, "\n".join([f"{head} After that {said}", *lines]))
+
+
 def main() -> int:
-    """`python -m tools.mutants [NAME…] [--jobs J] [--seconds S]`."""
+    """`python -m tools.mutants [NAME…] [--jobs J] [--seconds S] [--page]`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="mutants; default: all")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     parser.add_argument("--seconds", type=float, default=LIMIT_S, help="how long each may take, CPU s")
+    parser.add_argument("--page", action="store_true", help=f"write what came of it to {PAGE.relative_to(ROOT)}")
     asked = parser.parse_args()
     chosen = [each for each in mutants() if not asked.names or each.name in asked.names]
     if not chosen or len(chosen) < len(set(asked.names)):
-        parser.error(f"names are those of {MUTANTS.relative_to(ROOT)}/*.patch")
+        parser.error(
+            f"names are those of the patches in {MUTANTS.relative_to(ROOT)} and {REGRESSIONS.relative_to(ROOT)}"
+        )
 
     def judged(planted: Mutant) -> Verdict:
         try:
@@ -215,6 +283,9 @@ def main() -> int:
         verdicts = list(pool.map(judged, chosen))
     bitten = sum(each.bites for each in verdicts)
     sys.stdout.write(f"\n{table(verdicts)}\n\n{bitten} of {len(verdicts)} found, {time.monotonic() - began:.0f} s\n")
+    if asked.page:
+        told = measured(verdicts, " ".join(["python -m tools.mutants", *asked.names, f"--jobs {asked.jobs} --page"]))
+        PAGE.write_text((renewed if asked.names else put_on_page)(PAGE.read_text(), told))
     return 0 if bitten == len(verdicts) else 1
 
 

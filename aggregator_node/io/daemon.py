@@ -15,7 +15,7 @@ from aggregator_node.io.watch import AggregatorFeed, aggregator_feed
 from aggregator_node.settings import AggregatorSettings
 from etp import hub
 from etp.clock import Now
-from etp.codes import Role, TerminateCode
+from etp.codes import MessageType, Role, TerminateCode
 from etp.discovery import Event as PeerEvent
 from etp.discovery import PeerFound, PeerMoved, ResponseSeen
 from etp.discovery_limits import DiscoveryLimits
@@ -162,6 +162,7 @@ class Links:
     def _greet(self, connection: Connection, device_id: DeviceId | None) -> None:
         now = system_now()
         connection.send(self._buyer.hello(now, device_id), now)
+        self._metrics.sent(MessageType.QUERY)
         if self.feed is not None:
             self.feed.queried(device_id)
 
@@ -193,7 +194,7 @@ class Links:
         """Tell every battery that we stop."""
         now = system_now()
         for connection in list(self._ended):
-            connection.farewell(TerminateCode.SHUTTING_DOWN, "shutting down", now)
+            self._shell.dismiss(connection, TerminateCode.SHUTTING_DOWN, "shutting down", now)
 
 
 async def run(settings: AggregatorSettings, lifecycle: Lifecycle) -> int:

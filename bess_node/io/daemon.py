@@ -138,7 +138,7 @@ class Hub:
     def goodbye(self, now: Now) -> None:
         """Tell everyone that we stop."""
         for connection in list(self._everyone):
-            connection.farewell(TerminateCode.SHUTTING_DOWN, "shutting down", now)
+            self._shell.dismiss(connection, TerminateCode.SHUTTING_DOWN, "shutting down", now)
 
 
 async def run(settings: BessSettings, lifecycle: Lifecycle) -> int:

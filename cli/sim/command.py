@@ -27,7 +27,6 @@ SHOWN = 5
 class Totals:
     """All seeds together."""
 
-    runs: int = 0
     cpu_s: float = 0.0
     counted: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -39,7 +38,7 @@ class Totals:
 
     def add(self, outcome: Outcome, cpu_s: float) -> None:
         """One more."""
-        self.runs += 1
+        self.counted["runs"] += 1
         self.cpu_s += cpu_s
         self.modes[outcome.mode] += 1
         self.faults.update(outcome.faults)
@@ -55,7 +54,7 @@ class Totals:
     def to_json(self, seconds: float) -> dict[str, object]:
         """The last line of many."""
         return {
-            "runs": self.runs,
+            "runs": self.counted["runs"],
             "modes": dict(sorted(self.modes.items())),
             **{name: self.counted[name] for name in COUNTED},
             "faults_by_kind": dict(sorted(self.faults.items())),
@@ -153,7 +152,7 @@ def _sum_up(settings: SimSettings, totals: Totals, seconds: float, out: Console)
     modes = ", ".join(f"{count} {mode}" for mode, count in sorted(totals.modes.items()))
     batteries, buyers = totals.largest
     out.print(
-        f"{totals.runs} markets ({modes}) in {seconds:.0f} s, {totals.cpu_s:.0f} s of processor time, {settings.jobs} jobs"
+        f"{totals.counted['runs']} markets ({modes}) in {seconds:.0f} s, {totals.cpu_s:.0f} s of processor time, {settings.jobs} jobs"
     )
     out.print(f"  the largest of {batteries} batteries × {buyers} buyers")
     out.print(f"  {totals.counted['messages'] / max(totals.cpu_s, 1e-9):>12,.0f} messages per core-second")

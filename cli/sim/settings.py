@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from runtime.settings import SettingsError
 
 COUNTED = ("auctions", "faults", "losses", "crashes", "messages", "trades")
-"""What can be required of all seeds together."""
+"""What is counted of all seeds together."""
+REQUIRABLE = ("runs", *COUNTED)
+"""What can be required of them: `runs`, where --minutes may end sooner."""
 
 
 class SimSettings(BaseModel):
@@ -54,8 +56,10 @@ class SimSettings(BaseModel):
         found = {}
         for part in (self.require or "").split(","):
             name, _, least = part.partition("=")
-            if part and (name not in COUNTED or not least.isdecimal()):
-                raise SettingsError("require", self.require, f"expected NAME=NUMBER with one of {', '.join(COUNTED)}")
+            if part and (name not in REQUIRABLE or not least.isdecimal()):
+                raise SettingsError(
+                    "require", self.require, f"expected NAME=NUMBER with one of {', '.join(REQUIRABLE)}"
+                )
             if part:
                 found[name] = int(least)
         return found

@@ -3,13 +3,16 @@
 Any `concurrent.futures.Executor` will do: a pool of processes on this machine, or Dask's by the address of its scheduler.
 """
 
+import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing import get_context
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -17,6 +20,16 @@ from lab.experiment import Experiment, Row, Scale, Task
 
 Progress = Callable[[int, int], None]
 """Is told how many tasks are done, of how many."""
+
+ANSWER_S: Final = 10.0
+"""How long a Dask scheduler may take to answer, and then to have a worker: a worker that was started along with it takes about one."""
+
+INSTALL: Final = "pip install --no-deps --require-hashes -r requirements/dask.lock"
+"""As docs/laboratory.md says it; why not simply the newest Dask is in requirements/dask.in."""
+
+LOGS: Final = ("distributed", "distributed.client", "tornado.application", "asyncio")
+"""What a client of Dask logs under. What fails there is said by our errors: its log would print tracebacks before them, of connections and
+tasks that went with the scheduler."""
 
 
 class LabError(Exception):
@@ -40,19 +53,45 @@ def executor(*, jobs: int, dask: str | None = None) -> Iterator[Executor]:
 
 @contextmanager
 def _dask(address: str) -> Iterator[Executor]:
-    if find_spec("distributed") is None:
-        raise LabError(
-            f"--dask {address} needs Dask, which is not installed here: install the package dask[distributed]"
-        )
-    distributed = import_module("distributed")
+    distributed = _imported(address)
     try:
-        client = distributed.Client(address, timeout=10)
+        asyncio.run(_require_scheduler(distributed, address))
+        client = distributed.Client(address, timeout=ANSWER_S)
     except (OSError, ValueError) as error:
+        said = str(error) or f"nothing was said within {ANSWER_S:g} s"
         raise LabError(
-            f"no Dask scheduler answers at {address!r} (expected such as tcp://HOST:8786): {error}"
+            f"no Dask scheduler answers at {address!r} (expected such as tcp://HOST:8786): {said}"
         ) from error
-    with client, client.get_executor() as pool:
-        yield pool
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=ANSWER_S)
+        except OSError as error:
+            raise LabError(
+                f"the Dask scheduler at {address} had no worker within {ANSWER_S:g} s; expected at least one: {error}"
+            ) from error
+        with client.get_executor() as pool:
+            yield pool
+
+
+def _imported(address: str) -> Any:
+    if find_spec("distributed") is None:
+        raise LabError(f"--dask {address} needs Dask, which is not installed here: {INSTALL}")
+    try:
+        distributed = import_module("distributed")
+    except Exception as error:  # of whatever kind: beside anchorpy's toolz it is an AttributeError deep in the import
+        raise LabError(f"--dask {address} needs Dask, which cannot be imported here ({error!r}): {INSTALL}") from error
+    for name in LOGS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return distributed
+
+
+async def _require_scheduler(distributed: Any, address: str) -> None:
+    """Raises OSError or ValueError. A client's own limit does not bound its handshake: who accepts and is silent would hold it for ever."""
+    connecting_s = ANSWER_S / 2  # less than all, so that what nobody listens to is told from what is silent
+    async with asyncio.timeout(ANSWER_S), distributed.rpc(address, timeout=connecting_s) as peer:
+        kind = (await peer.identity())["type"]
+    if kind != "Scheduler":
+        raise ValueError(f"a {kind} of Dask's answers there")
 
 
 def default_jobs() -> int:
@@ -88,6 +127,10 @@ def _require_unique(tasks: list[Task]) -> None:
 def _result(future: Future[list[Row]], experiment: Experiment, task: Task) -> list[Row]:
     try:
         return future.result()
+    except CancelledError as error:  # by the executor: nobody here cancels before the first failure
+        raise LabError(
+            f"{experiment.name}: task {task.key} was given up: the scheduler was lost, or cancelled it"
+        ) from error
     except Exception as error:
         raise LabError(f"{experiment.name}: task {task.key} with {task.arguments!r}: {error!r}") from error
 

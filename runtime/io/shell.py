@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from etp.clock import Now
-from etp.codes import TerminateCode
+from etp.codes import MessageType, TerminateCode
 from etp.effects import (
     Broadcast,
     Commit,
@@ -147,6 +147,11 @@ class Shell:
         said = {"peer": connection.remote, "device_id": peer, "reason": violation.reason}
         self._log.warning("violation", kind=violation.kind, **said)
 
+    def dismiss(self, connection: Connection, code: TerminateCode, reason: str, now: Now) -> None:
+        """Say Terminate to a peer and close."""
+        connection.farewell(code, reason, now)
+        self.metrics.sent(MessageType.TERMINATE)
+
     def dismiss_revoked(self, connections: Iterable[Connection], registry: Registry) -> None:
         """Tell those to go whose device is not in the registry any more, or revoked."""
         now = self._clock()
@@ -154,7 +159,7 @@ class Shell:
             peer = connection.session.peer_id if connection.session else None
             if peer is not None and not registry.admits(peer, now.wall_us):
                 self.metrics.count("security", "revoked")
-                connection.farewell(TerminateCode.NOT_AUTHORISED, "revoked", now)
+                self.dismiss(connection, TerminateCode.NOT_AUTHORISED, "revoked", now)
 
     async def quiet(self) -> None:
         """Wait until no commit is on its way."""

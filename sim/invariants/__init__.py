@@ -35,7 +35,7 @@ INVARIANTS: Final[Mapping[str, str]] = MappingProxyType(
         "sender": "a node acts on what a peer said to it, by TCP or as a datagram, and on nobody else's word for it (design §5)",
         "duplicate": "what came before, byte for byte, changes nothing; an Accept is confirmed once (design §4, Repetition; §5)",
         "limits": "every table and queue stays below its limit (design §4, Sessions and limits)",
-        "raised": "whatever peers say, no core raises (style, Errors)",
+        "raised": "whatever peers say, no core raises (docs/protocol.md, Bad input)",
         "liveness": "once all is well, what was begun comes to an end (`sim.liveness`; design §4, The promise)",
     }
 )

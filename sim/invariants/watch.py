@@ -5,7 +5,7 @@ type. Feed it in the order in which things happen: `turn` after a core decided a
 `failed` before a core hears of it.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -16,9 +16,10 @@ from etp.record import message_id_of, sender_of
 from sim.invariants.auction import STANDING
 from sim.invariants.books import Books, Violation
 from sim.invariants.ended import violations
+from sim.invariants.evidence import Kept
 from sim.invariants.purchases import Purchases
 from sim.invariants.seller import Seller
-from sim.invariants.sizes import sizes
+from sim.invariants.sizes import Size, sizes
 
 SPOKEN: Final = frozenset(kind.value for kind in (MessageType.ACCEPT, MessageType.TERMINATE))
 """What a battery says of promises."""
@@ -55,6 +56,7 @@ class Watch:
         """Every frame that a node said in its own name, and to whom."""
         self._taken: dict[int, set[bytes]] = {device_id: set() for device_id in (*self._sellers, *self._buyers)}
         self._this_life: dict[int, set[bytes]] = {device_id: set() for device_id in self._taken}
+        self._kept = {device_id: Kept() for device_id in self._taken}
 
     # -- told by the world
 
@@ -86,6 +88,8 @@ class Watch:
         """A core decided: about a frame of a peer, about its lost session (`raw` is empty), or by itself (`raw` is None)."""
         if device_id in self._hostile:
             return
+        if effects:
+            self._measure(device_id, self._kept[device_id].decided(effects, now))
         new = self._heard(device_id, raw, peer, fresh, effects) if raw else True
         seller = self._sellers.get(device_id)
         if seller is None or (raw and not fresh and raw[0] not in ONCE):
@@ -107,6 +111,7 @@ class Watch:
             seller.restarted()
         if device_id in self._this_life:
             self._this_life[device_id] = set()
+            self._kept[device_id] = Kept()
 
     def raised(self, device_id: int, error: BaseException) -> None:
         """A core raised: whatever a peer says, that is our own bug."""
@@ -116,7 +121,10 @@ class Watch:
         """Every table of a core is below its limit."""
         if device_id in self._hostile:
             return
-        for name, size, limit in sizes(core):
+        self._measure(device_id, sizes(core))
+
+    def _measure(self, device_id: int, found: Iterable[Size]) -> None:
+        for name, size, limit in found:
             if size > limit:
                 self._tell(device_id, [Violation("limits", device_id, f"{name} holds {size}; at most {limit}")])
 

@@ -47,7 +47,10 @@ def _timed(seed: int, mode: Mode | None) -> Played:
 def campaign(
     first: int, runs: int | None, *, jobs: int, mode: Mode | None = None, seconds: float | None = None
 ) -> Iterator[Played]:
-    """Outcomes as they come, of seeds from `first` on; `runs` None: as many as `seconds` allow. One job stays in this process."""
+    """Outcomes as they come, of seeds from `first` on; `runs` None: as many as `seconds` allow.
+
+    After `seconds` none is begun, but for one for each process that has been handed over already. One job stays in this process.
+    """
     seeds = count(first) if runs is None else iter(range(first, first + runs))
     ends = time.monotonic() + seconds if seconds is not None else float("inf")
     if jobs == 1:
@@ -62,6 +65,8 @@ def campaign(
             while True:
                 if time.monotonic() < ends:
                     waiting |= {pool.submit(play, seed) for seed in islice(seeds, jobs * AHEAD - len(waiting))}
+                else:
+                    waiting = {future for future in waiting if not future.cancel()}
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)

@@ -440,6 +440,23 @@ def test_restart_releases_what_was_reserved_and_still_delivers() -> None:
     assert BESS == 101
 
 
+def test_what_was_open_at_a_restart_is_not_ended_by_the_finished_of_an_older_trade() -> None:
+    """Its Confirm may be on its way, as to a promise that was given up."""
+    b = bench()
+    b.bid(A, 13.0, 2, 1.0)
+    b.advance(1.2)
+    b.confirm(b.last(A), A, 1.3)
+    b.bid(A, 13.0, 2, 1.35)
+    b.advance(1.6)
+    assert len(b.desk.reservations) == 1
+    c = bench()
+    pending = {(row.kind, row.lot_id): row for row in b.rows}
+    c.do(c.desk.restored([row for row in pending.values() if row.pending], at(2.0)), at(2.0))
+    c.do(c.desk.fail(FailureCode.BATTERY, at(2.1)), at(2.1))
+    told = [frame.termination_code for _, frame, _ in c.sent if frame.message_type == MessageType.TERMINATE]
+    assert told == [TerminateCode.CANNOT_DELIVER]
+
+
 def test_a_restart_that_cannot_write_is_not_ready() -> None:
     """What was RESERVED is still so in the journal: nobody may be served before it is RELEASED there."""
     b = bench()
@@ -457,3 +474,23 @@ def test_a_restart_that_cannot_write_is_not_ready() -> None:
     d = bench()
     d.do(d.desk.restored(pending, at(3.0)), at(3.0))
     assert d.desk.ready
+
+
+def test_a_promise_that_was_given_up_is_not_ended_by_the_finished_of_an_older_trade() -> None:
+    """Its Confirm may be on its way, and here no message names a lot: who was promised a newer lot is told of the refund alone."""
+    b = bench()
+    b.bid(A, 13.0, 2, 1.0)
+    b.advance(1.2)
+    b.confirm(b.last(A), A, 1.3)
+    b.bid(A, 13.0, 2, 1.35)
+    b.advance(1.6)
+    b.advance(2.9)  # its window is over
+    assert len(b.desk.reservations) == 0
+    before = len(b.sent)
+    b.do(b.desk.fail(FailureCode.BATTERY, at(3.0)), at(3.0))
+    told = [
+        frame.termination_code
+        for to, frame, _ in b.sent[before:]
+        if to == A and frame.message_type == MessageType.TERMINATE
+    ]
+    assert told == [TerminateCode.CANNOT_DELIVER]

@@ -45,6 +45,13 @@ def test_too_little_is_a_failure() -> None:
     assert "required 1000000" in result.stdout
 
 
+def test_too_few_markets_in_the_time_that_there_is() -> None:
+    """A run that does not end in time says how far it came; status 1."""
+    result = sim("--seed", "28", "--runs", "3", "--minutes", "1e-9", "--jobs", "1", "--require", "runs=3")
+    assert result.exit_code == 1
+    assert "too few: runs 0, required 3" in result.stdout
+
+
 def test_what_breaks_is_told_with_the_lines_that_show_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which invariant, the seed, and the fewest faults: here none, since it breaks by itself."""
     monkeypatch.setattr(Watch, "ended", lambda *_: [Violation("energy", 101, "planted")])

@@ -9,9 +9,12 @@ from lab import misreports
 from lab.audit import FACTORS, audited, raised
 from lab.experiment import Cell, Row
 from lab.ledger import TARIFFS
-from lab.misreports import MOST_GAIN, THIRDS, Case, run
+from lab.lies import THIRDS, Case, read
+from lab.misreports import MOST_GAIN, run
 from lab.play import Rules
+from lab.seats import awards_of, contest, in_equilibrium
 from lab.tape import Tape, synthetic_tape
+from lab.tournament import equilibrium
 from lab.welfare import best_welfare
 
 
@@ -63,6 +66,28 @@ def test_a_bidder_who_goes_too_far_pays_too_much_and_is_seen(tape: Tape) -> None
     assert over.welfare < honest.welfare
 
 
+def test_who_asks_for_less_gets_no_more_than_that(tape: Tape) -> None:
+    """Half of two thirds of each lot, in one auction and over several in a row."""
+    for mechanism in ("uniform", "vickrey"):
+        rules = Rules(mechanism, 3, "split")
+        seat = in_equilibrium(mechanism, asks=0.5)
+        for lot, sales in contest(tape.lots, rules, TARIFFS.base, seat, equilibrium(mechanism)):
+            bought = sum(award.energy for award in awards_of(sales) if award.bid.bidder == 0)
+            assert bought <= round(rules.wanted(lot.energy) / 2)
+
+
+def test_demand_reduction_pays_where_the_own_rest_sets_the_price() -> None:
+    """Uniform, three who want two thirds each: half of it is won at the third's price. Where wants fill the lot it gains nothing."""
+    tape = synthetic_tape(1, 1, days=8)
+    gained = {
+        (buyers, asks): sum(audited(tape, Rules("uniform", buyers, "split"), asks=asks).gained)
+        for buyers in (3, 4)
+        for asks in (0.5, 1.0)
+    }
+    assert gained[3, 0.5] > 1.1 * gained[3, 1.0]
+    assert gained[4, 0.5] < gained[4, 1.0]
+
+
 def test_a_raised_reserve_is_kept(tape: Tape) -> None:
     """At the price of the half-hour nobody buys; half way nothing is sold below it."""
     rules = Rules("first-price", 2, "added")
@@ -78,24 +103,30 @@ def test_the_report_judges_draws_and_says(table: pa.Table) -> None:
     assert all(check.passed for name, check in judged.items() if "nobody pays" in name or "welfare" in name)
     assert judged["vickrey: an invented bid would gain the owner, who must be trusted"].passed
     assert judged["first-price: an invented bid gains the owner nothing"].passed
-    found = misreports.read(table)
+    found = read(table)
     assert found["first-above-reserve", "added", 4].efficiency() < 0.98 < found["vickrey", "added", 4].efficiency()
     assert found["vickrey", "split", 3].efficiency() == pytest.approx(1.0)
     canvas = Figure()
     misreports.draw(table, canvas)
     assert canvas.axes
-    assert len(misreports.rows(table)) == len(found) == 5 * 3 + 2 * 2
-    assert f"In {4 * 19} plays of 4 tapes 0 awards" in misreports.said(table)
+    assert len(misreports.rows(table)) == len(found) == 5 * 3 + 3 * 2
+    assert f"In {4 * 21} plays of 4 tapes 0 awards" in misreports.said(table)
 
 
-def case(gains: dict[float, list[int]], honest: list[int]) -> Case:
-    """Bidders' gains by factor and tape; the whole gain in the lowest third."""
+def case(gains: dict[float, list[int]], honest: list[int], less: list[int] | None = None) -> Case:
+    """Bidders' gains by factor and tape, and by asking for half; the whole gain in the lowest third."""
 
     def rows(by_tape: list[int]) -> list[Row]:
-        return [dict[str, Cell].fromkeys(THIRDS, 0) | {"low_micro": gained, "offered_wh": 1000} for gained in by_tape]
+        none = dict[str, Cell].fromkeys(THIRDS, 0)
+        return [
+            none
+            | {"low_micro": gained, "offered_wh": 1000, "earned_micro": 1000 - gained}  # what one gains another pays
+            for gained in by_tape
+        ]
 
-    lying = {("bidder", factor): rows(gains.get(factor, [0] * len(honest))) for factor in FACTORS}
-    return Case(2, {("nobody", 1.0): rows(honest), **lying, ("bidder", 1.0): rows(honest)})
+    lying = {("bidder", factor, 1.0): rows(gains.get(factor, [0] * len(honest))) for factor in FACTORS}
+    lying |= {("bidder", 1.0, 0.5): rows(less)} if less is not None else {}
+    return Case(2, {("nobody", 1.0, 1.0): rows(honest), **lying, ("bidder", 1.0, 1.0): rows(honest)})
 
 
 def test_a_lie_is_judged_where_it_was_not_chosen() -> None:
@@ -103,6 +134,20 @@ def test_a_lie_is_judged_where_it_was_not_chosen() -> None:
     lucky = case({0.5: [200, 100] * 4}, [100, 110] * 4)
     # On the even tapes 0.5 is best, on the odd ones honesty: each is judged on the other half.
     assert lucky.crossed("bidder", "low_micro") == [100, 100] * 4
+
+
+def test_the_quantity_is_a_lie_of_its_own() -> None:
+    """It counts where it is asked for, and a check that it gains fails where it does not, or not for sure."""
+    reduced = case({0.9: [103, 104] * 8}, [100, 100] * 8, [130, 131] * 8)
+    assert reduced.lie_gains().estimate == pytest.approx(0.035)
+    assert reduced.lie_gains(less=True).estimate == pytest.approx(0.305)
+    assert (reduced.divided, reduced.asked_for()) == (True, "0.50, 1.00")
+    assert reduced.owner_loses(misreports.HALF).estimate == pytest.approx(30.5)
+    assert misreports.reduces(reduced).passed
+    assert not misreports.no_lie("uniform", [reduced]).passed
+    useless, unsure = (case({}, [100, 100] * 8, less) for less in ([90, 101] * 8, [0, 0, 300, 300] * 4))
+    assert not misreports.reduces(useless).passed
+    assert not misreports.reduces(unsure).passed
 
 
 @pytest.mark.parametrize(

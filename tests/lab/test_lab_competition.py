@@ -17,7 +17,7 @@ from lab.ledger import Series, Way, rows_of
 from lab.play import Rules
 from lab.rivals import COUNTS, DEMANDS, read
 from lab.rivals_told import said
-from lab.shown import BEST, Found, cents
+from lab.shown import BEST, Found, cents, rational
 from lab.tape import recorded_tape
 
 SMALL: dict[str, list[tuple[object, ...]]] = {
@@ -125,6 +125,32 @@ def test_energy_in_the_wrong_hands_is_seen(drawn: pa.Table) -> None:
     passed = {check.name for check in competition.checks(drawn) if check.passed}
     failed = passed - {check.name for check in competition.checks(pa.Table.from_pylist(rows)) if check.passed}
     assert failed == {"vickrey: at least 98% of the best welfare"}
+
+
+@pytest.mark.parametrize("name", ["hours", "reserves", "timing", "limits"])
+def test_losses_and_waste_are_seen_wherever_bids_are_played(name: str) -> None:
+    """One award above the winner's value, and a tenth of all welfare lost, fail these two checks and no other."""
+    rows = [row | {"welfare_micro": row["welfare_micro"] * 9 // 10} for row in table_of(name).to_pylist()]
+    rows[0] |= {"too_dear": 1}
+    checks = EXPERIMENTS[name].checks
+    passed = {check.name for check in checks(table_of(name)) if check.passed}
+    failed = passed - {check.name for check in checks(pa.Table.from_pylist(rows)) if check.passed}
+    rational, efficient = sorted(failed, key=lambda name: "best welfare" in name)
+    assert rational.startswith("nobody pays more than its value")
+    assert efficient.endswith("at least 98% of the best welfare")
+
+
+def test_a_rule_that_sells_below_cost_is_told_and_not_judged() -> None:
+    """Of others it would be; buyers are judged under every rule."""
+    series = Series((0,), (1000,), (1000,), (0,), (0,), 5, 5, 1, 1)
+    cheap, dear = series._replace(too_cheap=3), series._replace(too_dear=1)
+    assert not rational([series, cheap]).passed
+    told = rational([series], [cheap])
+    assert (told.passed, told.said) == (
+        True,
+        "0 of 10 awards above the winner's value, 0 below feed-in and wear; by such rules 3",
+    )
+    assert not rational([series], [dear]).passed
 
 
 def test_how_much_a_second_buyer_brings_depends_on_demand() -> None:

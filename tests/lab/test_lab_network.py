@@ -51,6 +51,23 @@ def test_a_cost_must_surely_be_small() -> None:
     assert [check.passed for check in slow(earned({network.FAR: sure}))] == [True] * 3
 
 
+def test_waste_in_a_calm_network_is_seen() -> None:
+    """And shown: a twentieth of the welfare lost by one mechanism there; in a bad network it is shown, but no fault."""
+
+    def judged(net: str) -> Check:
+        rows = [row | {"best_micro": 100, "welfare_micro": 100} for row in earned({}).to_pylist()]
+        for row in rows:
+            lost = 5 if (row["net"], row["play"]) == (net, "vickrey") else 0
+            row["welfare_micro"] -= lost
+        table = pa.Table.from_pylist(rows)
+        assert any("95.0%" in cell for row in network.efficiency_rows(table) if row[0] == net for cell in row)
+        (check,) = (check for check in network.checks(table) if "best welfare" in check.name)
+        return check
+
+    assert [judged(network.CALM).passed, judged(network.BEYOND).passed] == [False, True]
+    assert judged(network.CALM).said == "least with vickrey: 95.00%"
+
+
 def test_the_text_follows_the_numbers() -> None:
     """An english lot that earned more over slow links would be said to."""
     less, more = (tuple(8 * CENT + sign * part for part in (5000, 6000, 5000, 7000)) for sign in (-1, 1))

@@ -34,6 +34,21 @@ def test_who_forgets_wear_loses_it_on_every_kwh(table: pa.Table) -> None:
             assert row["lost_micro"] == 0
 
 
+def test_losses_and_waste_are_seen(table: pa.Table) -> None:
+    """An award above a value under any policy, and one below cost under a safe one; energy that nobody has under the fixed one."""
+    rows = table.to_pylist()
+    wrong = ((FORGOTTEN, "too_dear"), ("optimal", "too_cheap"))
+    *_, efficient, rational = pricing.checks(table)
+    assert efficient.passed
+    assert rational.passed
+    assert int(rational.said.rsplit(" ", 1)[1]) > 0  # who forgets wear
+    for policy, column in wrong:
+        bad = [row | {column: 1} if row["reserve"] == policy else row for row in rows]
+        assert not pricing.checks(pa.Table.from_pylist(bad))[-1].passed
+    bad = [row | {"welfare_micro": row["welfare_micro"] * 9 // 10} for row in rows]
+    assert not pricing.checks(pa.Table.from_pylist(bad))[-2].passed
+
+
 def test_the_report_judges_draws_and_says(table: pa.Table) -> None:
     """Losses are judged on any tape."""
     judged = {check.name: check.passed for check in pricing.checks(table)}

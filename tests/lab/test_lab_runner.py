@@ -1,10 +1,7 @@
 """The same table whoever does the work; what cannot be run or read says why."""
 
 import sys
-import types
-from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,61 +98,24 @@ def test_all_rows_are_alike() -> None:
         runner.table_of([])
 
 
-# -- Dask
+# -- Dask, where it is missing; a cluster is in test_lab_cluster.py
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no dependency: who has a cluster has it."""
     monkeypatch.setattr(runner, "find_spec", lambda _: None)
-    with (
-        pytest.raises(LabError, match=r"install the package dask\[distributed\]"),
-        runner.executor(jobs=1, dask="tcp://x:1"),
-    ):
+    said = rf"^--dask tcp://x:1 needs Dask, which is not installed here: {runner.INSTALL}$"
+    with pytest.raises(LabError, match=said), runner.executor(jobs=1, dask="tcp://x:1"):
         pass
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A scheduler at tcp://there:8786, and none elsewhere; the addresses that were asked for."""
-    asked: list[str] = []
-
-    class Client:
-        def __init__(self, address: str, timeout: float) -> None:
-            asked.append(address)
-            if address != "tcp://there:8786":
-                raise OSError(f"timed out after {timeout} s")
-
-        def __enter__(self) -> "Client":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            asked.append("closed")
-
-        @contextmanager
-        def get_executor(self) -> Iterator[Executor]:
-            with ThreadPoolExecutor(1) as pool:
-                yield pool
-
-    module = types.ModuleType("distributed")
-    module.Client = Client  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "distributed", module)
+def test_a_dask_that_cannot_be_imported_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that was not installed in the way that is told; `None` is how Python is kept from importing a module."""
     monkeypatch.setattr(runner, "find_spec", lambda _: object())
-    return asked
-
-
-def test_a_cluster_does_the_work(cluster: list[str]) -> None:
-    """By its address; it is left when the work is done."""
-    with runner.executor(jobs=1, dask="tcp://there:8786") as pool:
-        assert len(runner.run(experiment(), "quick", 3, pool, quiet)) == 6
-    assert cluster == ["tcp://there:8786", "closed"]
-
-
-def test_an_address_without_a_cluster_is_named(cluster: list[str]) -> None:
-    """With what an address looks like."""
-    said = r"'tcp://away:1' \(expected such as tcp://HOST:8786\): timed out"
-    with pytest.raises(LabError, match=said), runner.executor(jobs=1, dask="tcp://away:1"):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    said = rf"cannot be imported here \(ModuleNotFoundError\(.*distributed.*\)\): {runner.INSTALL}$"
+    with pytest.raises(LabError, match=said), runner.executor(jobs=1, dask="tcp://x:1"):
         pass
-    assert cluster == ["tcp://away:1"]
 
 
 # -- results on disk

@@ -1,11 +1,31 @@
 """The planted bugs fit the code as it is, name what finds them, and two of them are found; the rest is `make mutants`."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from sim.invariants import INVARIANTS
-from tools.mutants import MUTANTS, ROOT, Hunk, Mutant, PatchError, Verdict, apply, copied, hunt, mutant, mutants, table
+from tools.mutants import (
+    MUTANTS,
+    PAGE,
+    PAGE_BEGINS,
+    PAGE_ENDS,
+    ROOT,
+    Hunk,
+    Mutant,
+    PatchError,
+    Verdict,
+    apply,
+    copied,
+    hunt,
+    measured,
+    mutant,
+    mutants,
+    put_on_page,
+    renewed,
+    table,
+)
 
 
 def test_every_mutant_fits_and_names_its_invariant(tmp_path: Path) -> None:
@@ -59,6 +79,44 @@ def test_a_patch_that_does_not_fit(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(PatchError, match="begins with"):
             mutant(path)
+
+
+def test_the_page_says_that_each_was_found_as_its_patch_says() -> None:
+    """What a run wrote there: a line for each, and how many."""
+    _, _, told = PAGE.read_text().partition(PAGE_BEGINS)
+    broke = dict(re.findall(r"^\| `(\w+)` \| [\w ]+ \| `(\w+)` \|", told.partition(PAGE_ENDS)[0], re.MULTILINE))
+    assert {each.name: broke.get(each.name) in each.invariants for each in mutants()} == dict.fromkeys(broke, True)
+    assert f": {len(broke)} of {len(broke)} found" in told
+
+
+def test_what_a_run_came_to_is_put_between_the_marks() -> None:
+    """Once more over what stood there; a page without marks is refused."""
+    found = Verdict(Mutant("one", "", ("winner",), ()), "winner", 7, 1.25)
+    told = measured([found, Verdict(Mutant("two", "", ("money",), ()), seconds=60.0)], "run it")
+    assert told.startswith("`run it` at `")
+    assert "1 of 2 found, 61 s of CPU time" in told
+    assert "| `one` | seeds | `winner` | 7 | 1.2 |" in told
+    assert "| `two` | seeds | `SURVIVED` |  | 60.0 |" in told
+    page = f"before\n{PAGE_BEGINS}\nold\n{PAGE_ENDS}\nafter\n"
+    assert put_on_page(page, "new") == f"before\n{PAGE_BEGINS}\n\nnew\n\n{PAGE_ENDS}\nafter\n"
+    with pytest.raises(ValueError, match="the page has no part between"):
+        put_on_page("nothing", "new")
+
+
+def test_a_run_of_some_renews_their_lines() -> None:
+    """The others stay, the run is named, and what was found is counted anew."""
+    bug, other = mutants()[:2]
+    all_of_them = [Verdict(bug, "nothing", 3, 1.0), Verdict(other, other.invariants[0], 4, 2.0)]
+    page = put_on_page(f"{PAGE_BEGINS}{PAGE_ENDS}", measured(all_of_them, "all"))
+    assert "1 of 2 found" in page
+    again = renewed(page, measured([Verdict(bug, bug.invariants[0], 5, 3.0)], "some"))
+    assert "`all` at `" in again
+    assert "2 of 2 found" in again
+    assert "After that `some` at `" in again
+    assert f"| `{bug.name}` | seeds | `{bug.invariants[0]}` | 5 | 3.0 |" in again
+    assert f"| `{other.name}` | seeds | `{other.invariants[0]}` | 4 | 2.0 |" in again
+    with pytest.raises(ValueError, match="no line for"):
+        renewed(page, measured([Verdict(mutants()[2])], "some"))
 
 
 def test_hunks_are_found_wherever_the_code_has_moved(tmp_path: Path) -> None:

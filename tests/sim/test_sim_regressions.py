@@ -1,4 +1,4 @@
-"""Seeds that once failed are played again; each has a test beside the source of its bug, too."""
+"""Markets in which a bug of ours once broke something, kept whole: they break nothing now, and do as soon as the bug is back."""
 
 import tomllib
 from pathlib import Path
@@ -6,22 +6,36 @@ from typing import Any
 
 import pytest
 
-from sim.draw import MODES, scenario
 from sim.io.campaign import played
+from sim.kept import read
+from tools.mutants import REGRESSIONS, ROOT, hunt, mutant
 
-ROOT = Path(__file__).parents[2]
-KEPT: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "regressions.toml").read_text())["seed"]
+LIST = Path(__file__).parent / "regressions.toml"
+KEPT: dict[str, dict[str, Any]] = tomllib.loads(LIST.read_text())
+MARKETS = sorted(REGRESSIONS.glob("*.json"))
 
 
-@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: f"{kept['seed']}-{kept['mode']}")
-def test_a_seed_that_failed(kept: dict[str, Any]) -> None:
+def test_the_list_names_all_that_is_kept() -> None:
+    """Each market, and beside it the patch that brings its bug back."""
+    kept = {name for name, told in KEPT.items() if told["market"]}
+    assert kept == {path.stem for path in MARKETS} == {path.stem for path in REGRESSIONS.glob("*.patch")}
+
+
+@pytest.mark.parametrize("path", MARKETS, ids=lambda path: path.stem)
+def test_a_market_that_failed(path: Path) -> None:
     """It does not fail any more."""
-    assert kept["mode"] in MODES
-    assert played(scenario(kept["seed"], kept["mode"])).violations == ()
+    assert played(read(path.read_text())).violations == ()
 
 
-@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: str(kept["seed"]))
-def test_its_bug_has_a_test(kept: dict[str, Any]) -> None:
+def test_a_bug_that_is_back_is_found() -> None:
+    """One of them, in another process, by playing its market alone; all of them: `make mutants`."""
+    verdict = hunt(mutant(REGRESSIONS / "sun_of_all_hours.patch"))
+    assert verdict.bites, verdict
+    assert verdict.seed == read((REGRESSIONS / "sun_of_all_hours.json").read_text()).seed
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_its_bug_has_a_test(name: str) -> None:
     """By the name in the list."""
-    path, name = kept["test"].split("::")
-    assert f"def {name}(" in (ROOT / path).read_text()
+    path, test = KEPT[name]["test"].split("::")
+    assert f"def {test}(" in (ROOT / path).read_text()

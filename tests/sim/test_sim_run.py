@@ -7,17 +7,23 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from aggregator_node.settings import AggregatorSettings
 from bess_node.desk import Desk
+from bess_node.settings import BessSettings
 from sim.draw import FIRST_BATTERY, FIRST_BUYER, MODES, WHOLE_TOWN, scenario
 from sim.faults import KINDS
 from sim.invariants import Violation
+from sim.io.campaign import AHEAD, campaign
 from sim.run import Outcome, play, run
 from sim.shrink import MOST_PLAYS, only, replay_line, shrunk
 
 ROOT = Path(__file__).parents[2]
+PAID = 1
+"""The least seed whose trades are paid on a chain."""
 SMALL = 28
 """A seed whose market is over in a moment."""
 TOWN = 309
@@ -31,14 +37,16 @@ def test_the_same_seed_gives_the_same_outcome() -> None:
     assert first.digest != other.digest
 
 
-def test_the_same_seed_in_another_process_with_another_hash_seed() -> None:
-    """Nothing depends on the order of a set or dict of strings."""
-    command = [sys.executable, "-m", "cli.main", "sim", "--seed", str(SMALL), "--json"]
+@pytest.mark.parametrize(("seed", "paid"), [(SMALL, False), (PAID, True)])
+def test_the_same_seed_in_another_process_with_another_hash_seed(seed: int, *, paid: bool) -> None:
+    """Nothing depends on the order of a set or dict of strings, on a chain or without one."""
+    assert scenario(seed).plan.may_settle is paid
+    command = [sys.executable, "-m", "cli.main", "sim", "--seed", str(seed), "--json"]
     told = {
         subprocess.run(
-            command, capture_output=True, check=True, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}
+            command, capture_output=True, check=True, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": hashes}
         ).stdout
-        for seed in ("1", "31337")
+        for hashes in ("1", "31337")
     }
     assert len(told) == 1
     shown = json.loads(told.pop())
@@ -47,10 +55,25 @@ def test_the_same_seed_in_another_process_with_another_hash_seed() -> None:
         "violations",
     ]  # fmt: skip
     assert shown["violations"] == []
+    assert any(kind.startswith("chain: ") for kind in shown["losses"]) is paid
+
+
+def test_seeds_in_two_processes_give_the_same_outcomes() -> None:
+    """As in this one, the market that is paid among them."""
+    alone, shared = ({each.outcome.seed: each.outcome for each in campaign(PAID, 4, jobs=jobs)} for jobs in (1, 2))
+    assert list(alone) == [PAID, PAID + 1, PAID + 2, PAID + 3]
+    assert alone == shared
+
+
+def test_a_campaign_begins_nothing_after_its_time() -> None:
+    """Two processes, a fiftieth of a second: what was begun is ended, and told of; what waited is not played."""
+    seeds = [each.outcome.seed for each in campaign(SMALL, None, jobs=2, seconds=0.02)]
+    assert SMALL in seeds
+    assert len(seeds) <= 2 * AHEAD // 2
 
 
 def test_seeds_differ_in_everything() -> None:
-    """Sizes of 1 to 50, every mechanism, both profiles, both modes, liars, and every kind of fault."""
+    """Sizes of 1 to 50, every mechanism, strategy and pricing, both profiles, both modes, liars, and every kind of fault."""
     drawn = [scenario(seed) for seed in range(400)]
     sizes = [(len(each.plan.batteries), len(each.plan.buyers)) for each in drawn]
     assert min(sizes) == (1, 1)
@@ -59,6 +82,12 @@ def test_seeds_differ_in_everything() -> None:
     assert {battery.mechanism for each in drawn for battery in each.plan.batteries} == {
         "english", "first-price", "vickrey", "uniform", "first-above-reserve"
     }  # fmt: skip
+    for kind, field in ((BessSettings, "pricing"), (AggregatorSettings, "strategy")):
+        nodes = [node for each in drawn for node in (*each.plan.batteries, *each.plan.buyers) if isinstance(node, kind)]
+        assert {getattr(node, field) for node in nodes} == set(get_args(kind.model_fields[field].annotation))
+    by_prices = [each for each in drawn if any(battery.pricing == "prices" for battery in each.plan.batteries)]
+    assert len(by_prices) > 10
+    assert all(each.plan.series is not None for each in by_prices)
     assert {each.mode for each in drawn} == set(MODES)
     assert {battery.profile for each in drawn for battery in each.plan.batteries} == {"signed", "plain"}
     assert {fault.kind for each in drawn for fault in each.script} == set(KINDS)
