@@ -35,11 +35,11 @@ async def ask(port: int, request: bytes, *, at_once: int | None = None) -> bytes
     """The whole answer; `at_once`: bytes sent in one go."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     step = at_once or len(request)
-    for begin in range(0, len(request), step):
-        writer.write(request[begin : begin + step])
-        await writer.drain()
-        await asyncio.sleep(0)
     try:
+        for begin in range(0, len(request), step):
+            writer.write(request[begin : begin + step])
+            await writer.drain()
+            await asyncio.sleep(0)
         return await reader.read()
     finally:
         writer.close()
