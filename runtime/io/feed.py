@@ -217,34 +217,42 @@ class Link:
     async def _connection(self) -> None:
         """One connection, from its beginning to its end. Raises what is in SURVIVED, alone or in a group."""
         options: dict[str, Any] = {"ssl": await self._context()} if self.gateway.is_encrypted else {}
-        async with connect(
-            self.gateway.url,
-            # No compression: it would cost the loop more than all else, and let lengths tell what is inside.
-            compression=None,
-            proxy=None,
-            open_timeout=OPEN_S,
-            ping_interval=PING_S,
-            ping_timeout=PING_S,
-            close_timeout=CLOSE_S,
-            max_size=MOST_FROM_GATEWAY,
-            max_queue=MESSAGES_WAITING,
-            **options,
-        ) as socket:
-            self._place = Place()
-            session = self._session = FeedSession(
-                self._speaker,
-                self.gateway.audience,
-                self.telemetry,
-                last_row=self._journal.last_row,
-                now=self._clock(),
-            )
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    hearing = tasks.create_task(self._hear(socket, session))
-                    tasks.create_task(self._speak(socket, session, hearing))
-            except asyncio.CancelledError:
-                socket.transport.abort()  # or the handshake of the close would be waited for
-                raise
+        socket: ClientConnection | None = None
+        try:
+            async with connect(
+                self.gateway.url,
+                # No compression: it would cost the loop more than all else, and let lengths tell what is inside.
+                compression=None,
+                proxy=None,
+                open_timeout=OPEN_S,
+                ping_interval=PING_S,
+                ping_timeout=PING_S,
+                close_timeout=CLOSE_S,
+                max_size=MOST_FROM_GATEWAY,
+                max_queue=MESSAGES_WAITING,
+                **options,
+            ) as socket:
+                await self._talk(socket)
+        finally:
+            if socket is not None:
+                socket.transport.abort()  # a close that is cancelled while its handshake is waited for leaves it open
+
+    async def _talk(self, socket: ClientConnection) -> None:
+        self._place = Place()
+        session = self._session = FeedSession(
+            self._speaker,
+            self.gateway.audience,
+            self.telemetry,
+            last_row=self._journal.last_row,
+            now=self._clock(),
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                hearing = tasks.create_task(self._hear(socket, session))
+                tasks.create_task(self._speak(socket, session, hearing))
+        except asyncio.CancelledError:
+            socket.transport.abort()  # or the handshake of the close would be waited for
+            raise
 
     async def _context(self) -> ssl.SSLContext:
         """Reading the certificates of the world's authorities takes 20 ms: once, and not in the loop."""

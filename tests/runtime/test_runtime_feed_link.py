@@ -14,6 +14,7 @@ import pytest
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 from structlog.testing import capture_logs
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 
 from etp.codes import Role
@@ -27,6 +28,7 @@ from runtime.feed.publish import NO_AUCTIONS, Lots
 from runtime.feed.session import Speaker
 from runtime.feed.telemetry import MOST_ITEMS
 from runtime.feed.wire import Ack, MarketTime, Refused, Resume
+from runtime.io import feed as feed_module
 from runtime.io import journal as journal_module
 from runtime.io.feed import Feed, market_time, open_feed, report
 from runtime.io.journal import Journal
@@ -219,6 +221,39 @@ async def test_a_gateway_that_sleeps_holds_nobody_up(tmp_path: Path) -> None:
             assert loop.time() - began_s < 2.0
         finally:
             asleep.set()  # its gateway's end waits for it
+
+
+async def test_a_link_that_is_given_up_while_it_closes_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its gateway refuses it and does not answer its farewell; then the node is cancelled: no socket is left open."""
+    released, closing, real = asyncio.Event(), asyncio.Event(), ClientConnection.close
+    links: list[ClientConnection] = []
+
+    async def close(link: ClientConnection, code: int = 1000, reason: str = "") -> None:
+        links.append(link)
+        closing.set()
+        await real(link, code, reason)
+
+    async def mute(gateway: Gateway, connection: ServerConnection) -> None:
+        connection.transport.pause_reading()
+        await refuse(gateway, connection)
+        await released.wait()
+
+    monkeypatch.setattr(ClientConnection, "close", close)
+    monkeypatch.setattr(feed_module, "CLOSE_S", 30.0)
+    async with running(mute) as gateway:
+        made = Node(tmp_path, [gateway.url])
+        serving = asyncio.create_task(made.feed.run())
+        try:
+            await closing.wait()
+            assert not links[0].transport.is_closing()
+            serving.cancel()
+            await asyncio.wait([serving])
+            assert links[0].transport.is_closing()
+        finally:
+            made.journal.close()
+            released.set()  # its gateway's end waits for it
 
 
 async def test_a_copy_of_an_older_journal_is_a_fork(tmp_path: Path) -> None:
