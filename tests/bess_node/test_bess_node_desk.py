@@ -7,7 +7,7 @@ from etp.codes import FailureCode, MessageType, RejectCode, TerminateCode
 from etp.effects import Disconnect
 from etp.frame import Frame, encode
 from etp.units import DeviceId
-from tests.support import BESS, START_US, at, bench
+from tests.support import BESS, START_US, Bench, at, bench
 
 A, B, C = 500, 501, 502
 RESPONSE, ACCEPT, REJECT, TERMINATE = (
@@ -440,14 +440,20 @@ def test_restart_releases_what_was_reserved_and_still_delivers() -> None:
     assert BESS == 101
 
 
-def test_what_was_open_at_a_restart_is_not_ended_by_the_finished_of_an_older_trade() -> None:
-    """Its Confirm may be on its way, as to a promise that was given up."""
+def promised_anew() -> Bench:
+    """A has a trade, and an Accept of the next lot that it has not confirmed."""
     b = bench()
     b.bid(A, 13.0, 2, 1.0)
     b.advance(1.2)
     b.confirm(b.last(A), A, 1.3)
     b.bid(A, 13.0, 2, 1.35)
     b.advance(1.6)
+    return b
+
+
+def test_what_was_open_at_a_restart_is_not_ended_by_the_finished_of_an_older_trade() -> None:
+    """Its Confirm may be on its way, as to a promise that was given up."""
+    b = promised_anew()
     assert len(b.desk.reservations) == 1
     c = bench()
     pending = {(row.kind, row.lot_id): row for row in b.rows}
@@ -478,12 +484,7 @@ def test_a_restart_that_cannot_write_is_not_ready() -> None:
 
 def test_a_promise_that_was_given_up_is_not_ended_by_the_finished_of_an_older_trade() -> None:
     """Its Confirm may be on its way, and here no message names a lot: who was promised a newer lot is told of the refund alone."""
-    b = bench()
-    b.bid(A, 13.0, 2, 1.0)
-    b.advance(1.2)
-    b.confirm(b.last(A), A, 1.3)
-    b.bid(A, 13.0, 2, 1.35)
-    b.advance(1.6)
+    b = promised_anew()
     b.advance(2.9)  # its window is over
     assert len(b.desk.reservations) == 0
     before = len(b.sent)
