@@ -68,7 +68,7 @@ class Affair:
     live: LiveBid | None = None
     reservation: Reservation | None = None
     promised: LotId = LotId(0)
-    """The newest lot that it was promised in this life; 0: none."""
+    """The newest lot that it was promised in this life, or had been when the last one ended; 0: none."""
     connected: bool = False
     reserve_tries: int = 0
     tries_lot: LotId = LotId(0)

@@ -137,16 +137,12 @@ def _priced(rng: Random, plan: Plan) -> Plan:
     """
     recorded = _is(rng, TAPES)
     policies = {each.device_id: "optimal" for each in plan.batteries if _is(rng, OPTIMAL)}
+    if recorded:
+        policies |= {each.device_id: "prices" for each in plan.batteries if _is(rng, BY_PRICES)}
+    plan = replace(plan, batteries=tuple(_sold_by(each, policies.get(each.device_id)) for each in plan.batteries))
     if not recorded:
-        batteries = tuple(_sold_by(each, policies.get(each.device_id)) for each in plan.batteries)
-        return replace(plan, batteries=batteries)
-    policies |= {each.device_id: "prices" for each in plan.batteries if _is(rng, BY_PRICES)}
-    return replace(
-        plan,
-        batteries=tuple(_sold_by(each, policies.get(each.device_id)) for each in plan.batteries),
-        buyers=tuple(each.model_copy(update=_by_the_tape(rng)) for each in plan.buyers),
-        series=TAPE,
-    )
+        return plan
+    return replace(plan, buyers=tuple(each.model_copy(update=_by_the_tape(rng)) for each in plan.buyers), series=TAPE)
 
 
 def _by_the_tape(rng: Random) -> dict[str, float | None]:

@@ -1,6 +1,6 @@
 """Signatures without curves, for most simulated seeds: BLAKE2b (RFC 7693) of the member's key and the message.
 
-They take the place of Ed25519 in records, byte for byte, and cost a hundredth. Nobody is kept from forging them: a simulated
+They take the place of Ed25519 in records, byte for byte, and cost some sixtieth. Nobody is kept from forging them: a simulated
 node uses no key but its own. The key precedes the message; as BLAKE2's own key it would be padded to a block of 128 bytes.
 """
 

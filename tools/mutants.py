@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -235,26 +234,6 @@ def put_on_page(text: str, told: str) -> str:
     return f"{before}{begins}\n\n{told}\n\n{ends}{after}"
 
 
-def renewed(text: str, told: str) -> str:
-    """The page with the lines of a run of some in place of theirs, and that run named after the one of all.
-
-    Raises ValueError where a line, or the count of what was found, is not there.
-    """
-    _, _, rest = text.partition(PAGE_BEGINS)
-    before, *lines = rest.partition(PAGE_ENDS)[0].strip().splitlines()
-    said, *fresh = told.splitlines()
-    for line in fresh[3:]:
-        place = next((at for at, old in enumerate(lines) if old.split("|")[1:2] == line.split("|")[1:2]), None)
-        if place is None:
-            raise ValueError(f"the page has no line for {line.split('|')[1].strip()}; run all of them")
-        lines[place] = line
-    names = {each.name: each.invariants for each in mutants()}
-    rows = [[cell.strip(" `") for cell in line.split("|")] for line in lines[3:]]
-    found = sum(row[3] in names.get(row[1], ()) for row in rows)
-    head = re.sub(r": \d+ of \d+ found", f": {found} of {len(rows)} found", before)
-    return put_on_page(text, "\n".join([f"{head} After that {said}", *lines]))
-
-
 def main() -> int:
     """`python -m tools.mutants [NAME…] [--jobs J] [--seconds S] [--page]`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -268,6 +247,9 @@ def main() -> int:
         parser.error(
             f"names are those of the patches in {MUTANTS.relative_to(ROOT)} and {REGRESSIONS.relative_to(ROOT)}"
         )
+
+    if asked.page and asked.names:
+        parser.error("--page is of a run of all mutants; leave the names out")
 
     def judged(planted: Mutant) -> Verdict:
         try:
@@ -284,8 +266,8 @@ def main() -> int:
     bitten = sum(each.bites for each in verdicts)
     sys.stdout.write(f"\n{table(verdicts)}\n\n{bitten} of {len(verdicts)} found, {time.monotonic() - began:.0f} s\n")
     if asked.page:
-        told = measured(verdicts, " ".join(["python -m tools.mutants", *asked.names, f"--jobs {asked.jobs} --page"]))
-        PAGE.write_text((renewed if asked.names else put_on_page)(PAGE.read_text(), told))
+        told = measured(verdicts, f"python -m tools.mutants --jobs {asked.jobs} --page")
+        PAGE.write_text(put_on_page(PAGE.read_text(), told))
     return 0 if bitten == len(verdicts) else 1
 
 

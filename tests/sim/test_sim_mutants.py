@@ -19,11 +19,11 @@ from tools.mutants import (
     apply,
     copied,
     hunt,
+    main,
     measured,
     mutant,
     mutants,
     put_on_page,
-    renewed,
     table,
 )
 
@@ -103,20 +103,12 @@ def test_what_a_run_came_to_is_put_between_the_marks() -> None:
         put_on_page("nothing", "new")
 
 
-def test_a_run_of_some_renews_their_lines() -> None:
-    """The others stay, the run is named, and what was found is counted anew."""
-    bug, other = mutants()[:2]
-    all_of_them = [Verdict(bug, "nothing", 3, 1.0), Verdict(other, other.invariants[0], 4, 2.0)]
-    page = put_on_page(f"{PAGE_BEGINS}{PAGE_ENDS}", measured(all_of_them, "all"))
-    assert "1 of 2 found" in page
-    again = renewed(page, measured([Verdict(bug, bug.invariants[0], 5, 3.0)], "some"))
-    assert "`all` at `" in again
-    assert "2 of 2 found" in again
-    assert "After that `some` at `" in again
-    assert f"| `{bug.name}` | seeds | `{bug.invariants[0]}` | 5 | 3.0 |" in again
-    assert f"| `{other.name}` | seeds | `{other.invariants[0]}` | 4 | 2.0 |" in again
-    with pytest.raises(ValueError, match="no line for"):
-        renewed(page, measured([Verdict(mutants()[2])], "some"))
+def test_the_page_is_of_a_run_of_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A table put together from several runs would be of none."""
+    monkeypatch.setattr("sys.argv", ["mutants", mutants()[0].name, "--page"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "leave the names out" in capsys.readouterr().err
 
 
 def test_hunks_are_found_wherever_the_code_has_moved(tmp_path: Path) -> None:
